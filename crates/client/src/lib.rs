@@ -1,0 +1,1 @@
+//! The Rust server SDK: sign Beams tokens, publish, delete users.

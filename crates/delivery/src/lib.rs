@@ -1,0 +1,1 @@
+//! How a publish becomes deliveries: plan, fan out, send, settle, retry.

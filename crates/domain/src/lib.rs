@@ -1,0 +1,1 @@
+//! What Heliostat talks about: typed names, limits, tokens, payloads, outcomes. No I/O.

@@ -1,0 +1,1 @@
+//! How Heliostat reaches devices: APNs, FCM and Web Push behind one send call.

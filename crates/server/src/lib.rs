@@ -1,0 +1,1 @@
+//! The heliostat binary: HTTP, command line, configuration.

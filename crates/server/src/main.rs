@@ -1,0 +1,3 @@
+//! The `heliostat` program.
+
+fn main() {}

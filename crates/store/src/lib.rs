@@ -1,0 +1,1 @@
+//! What Heliostat remembers: the Store trait, its contract, and its backends.
