@@ -1,1 +1,247 @@
-//! What Heliostat remembers: the Store trait, its contract, and its backends.
+//! What Heliostat remembers: the [`Store`] trait, its written contract, and its backends.
+//!
+//! SQL lives in the backends' folders alone. A method says what the domain needs and is one transaction; there is no
+//! `begin`, no connection, no pool in the trait. Every backend passes the same suite ([`conformance`]).
+//!
+//! # The contract of every method
+//!
+//! - **Durable**: when a writing method returns `Ok`, the change survives a crash of the process and of the machine.
+//! - **Whole**: on `Err`, nothing was changed.
+//! - **Read your writes**: what a method returned `Ok` for is seen by every call that starts afterwards.
+//! - **Isolated**: nothing of one instance is seen or changed through another's id.
+//! - **Bounded**: a call holds memory and time in proportion to its arguments and its answer, never to the size of the
+//!   store; where it cannot finish soon it fails with [`StoreError::Busy`].
+
+pub mod conformance;
+pub mod devices;
+pub mod instances;
+pub mod publishes;
+pub mod sqlite;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use domain::clock::Timestamp;
+use domain::device::{DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Platform, Registration};
+use domain::instance::InstanceId;
+use domain::interest::InterestName;
+use domain::publish::PublishId;
+use domain::user::UserId;
+
+use devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
+use instances::{CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId};
+use publishes::{
+    Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded, RetryBatch, RetryId,
+    Settled, Settlement,
+};
+
+/// Why a store could not do what it was asked. The variants are what a caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much is waiting already; try again later.
+    #[error("the store is busy")]
+    Busy,
+    /// The store cannot be reached, or cannot write: disk full, read-only, connection lost.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was read makes no sense: damaged, or written by a newer Heliostat.
+    #[error("the store holds something that makes no sense: {0}")]
+    Corrupt(String),
+    /// There is no such instance (any more).
+    #[error("there is no such instance")]
+    UnknownInstance,
+    /// An instance with this id exists.
+    #[error("an instance with this id exists already")]
+    InstanceExists,
+}
+
+/// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    // Instances. Few, and read through a cache that watches `configuration_version`.
+
+    /// A number that grows with every change of an instance, secret key or credential, whichever process makes it.
+    async fn configuration_version(&self) -> Result<i64, StoreError>;
+
+    /// Adds an instance. [`StoreError::InstanceExists`] if its id is taken.
+    async fn create_instance(&self, new: NewInstance) -> Result<(), StoreError>;
+
+    /// One instance.
+    async fn instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError>;
+
+    /// All instances, by name, then id.
+    async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError>;
+
+    /// Deletes an instance and everything in it. Whether there was one.
+    async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError>;
+
+    /// Adds a secret key; it is active at once, beside the others.
+    async fn add_secret_key(&self, instance: InstanceId, key: NewSecretKey) -> Result<SecretKeyId, StoreError>;
+
+    /// Revokes a secret key. Whether the instance had it; the last active one is not revoked, and `false` returned.
+    async fn revoke_secret_key(&self, instance: InstanceId, key: SecretKeyId) -> Result<bool, StoreError>;
+
+    /// Sets a gateway credential in place of the one before; it counts as not broken.
+    async fn set_credential(&self, instance: InstanceId, new: NewCredential) -> Result<(), StoreError>;
+
+    /// Writes down that a gateway refuses a credential (`Some` reason) or takes it again (`None`). Does nothing if the
+    /// credential is not of this version any more, or is in that state already. Whether something changed.
+    async fn mark_credential(
+        &self,
+        instance: InstanceId,
+        platform: Platform,
+        version: CredentialVersion,
+        broken: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    // Devices, users, subscriptions. A device is addressed by instance and id together.
+
+    /// Registers a device. A gateway token that the instance knows (same [`GatewayToken::identity`]) keeps its device: id,
+    /// user and interests stay; keys, bundle identifier and metadata are replaced and the time of registration moves on.
+    /// An unknown one gets the id `fresh`. [`StoreError::UnknownInstance`] if there is no such instance.
+    async fn register_device(
+        &self,
+        registration: Registration,
+        fresh: DeviceId,
+        now: Timestamp,
+    ) -> Result<Registered, StoreError>;
+
+    /// One device.
+    async fn device(&self, instance: InstanceId, id: DeviceId) -> Result<Option<DeviceRecord>, StoreError>;
+
+    /// Deletes a device, its subscriptions and what waits to be sent to it. Its gateway token, if it ever registers again,
+    /// gets a new id. Whether there was such a device.
+    async fn delete_device(&self, instance: InstanceId, id: DeviceId) -> Result<bool, StoreError>;
+
+    /// Replaces a device's metadata.
+    async fn set_metadata(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        metadata: DeviceMetadata,
+    ) -> Result<Changed, StoreError>;
+
+    /// Replaces a device's gateway token; id, user and interests stay, and the time of registration moves on. Should
+    /// another device of the instance have that token, that device is deleted: the token moved.
+    async fn set_gateway_token(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        token: GatewayToken,
+        now: Timestamp,
+    ) -> Result<Changed, StoreError>;
+
+    /// Binds a device to a user who may have `devices_max` devices of its platform. Concurrent calls never exceed that.
+    async fn bind_user(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        user: UserId,
+        devices_max: u32,
+    ) -> Result<Bound, StoreError>;
+
+    /// Deletes a user and all the user's devices. How many devices there were.
+    async fn delete_user(&self, instance: InstanceId, user: UserId) -> Result<u64, StoreError>;
+
+    /// A device's interests behind `after`, ascending by bytes, at most `limit` of them; `None` if there is no such device.
+    /// Paging by name stays right while the set changes: what is there throughout is seen once.
+    async fn interests(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        after: Option<InterestName>,
+        limit: usize,
+    ) -> Result<Option<InterestPage>, StoreError>;
+
+    /// Replaces a device's interests. The caller has checked their number.
+    async fn set_interests(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        interests: Vec<InterestName>,
+    ) -> Result<Changed, StoreError>;
+
+    /// Subscribes a device to an interest, unless it would have more than `interests_max`.
+    async fn add_interest(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        interest: InterestName,
+        interests_max: usize,
+    ) -> Result<Changed, StoreError>;
+
+    /// Unsubscribes a device from an interest.
+    async fn remove_interest(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+        interest: InterestName,
+    ) -> Result<Changed, StoreError>;
+
+    // Publishes and their work.
+
+    /// Accepts a publish: writes it and its jobs, resolves its audience. The jobs that `plan` leases to the caller are
+    /// returned, ready to run; none if nobody can be in the audience, and then the publish is finished at once.
+    /// [`StoreError::UnknownInstance`] if there is no such instance.
+    async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Vec<Job>, StoreError>;
+
+    /// Claims up to `limit` jobs that nobody holds a running lease on, oldest first. Each is returned to one caller only.
+    async fn claim_jobs(&self, lease: Lease, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// Prolongs the lease on a job. Refused once somebody else has claimed it.
+    async fn renew_job(&self, job: JobId, fence: Fence, until: Timestamp) -> Result<Settled, StoreError>;
+
+    /// Gives a job back, to be claimed by anybody at once.
+    async fn release_job(&self, job: JobId, fence: Fence) -> Result<Settled, StoreError>;
+
+    /// The next devices of a job's audience behind `after`, at most `limit`: of all interests or users together, each
+    /// device once, ascending. Costs the same at the end of a fan-out as at its start.
+    async fn audience_page(&self, job: &Job, after: DeviceOrdinal, limit: usize) -> Result<Page, StoreError>;
+
+    /// Writes what became of a page: moves the job's cursor to `cursor` (or deletes the job if it was the `last` page),
+    /// prolongs its lease, and applies the settlement. When the last work of a publish is done, the publish is finished.
+    async fn settle_page(
+        &self,
+        job: &Job,
+        cursor: DeviceOrdinal,
+        last: bool,
+        lease_until: Timestamp,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError>;
+
+    /// Claims up to `limit` retries that are due and that nobody holds a running lease on, the most overdue first.
+    async fn claim_retries(&self, lease: Lease, now: Timestamp, limit: usize) -> Result<Vec<RetryBatch>, StoreError>;
+
+    /// Writes what became of claimed retries of one publish: deletes those of `ids` whose fence is still right and applies the
+    /// settlement, whose own retries are written anew. Refused whole if any fence is wrong.
+    async fn settle_retries(
+        &self,
+        publish: PublishId,
+        ids: Vec<(RetryId, Fence)>,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError>;
+
+    /// When the next retry is due that nobody holds a running lease on; `None` if there is none.
+    async fn next_retry_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What is known of a publish.
+    async fn publish_report(&self, instance: InstanceId, id: PublishId) -> Result<Option<PublishReport>, StoreError>;
+
+    /// Counts reported events, once per device, publish and kind. The answers are in the order of the events.
+    async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError>;
+
+    /// How much work waits.
+    async fn queue_depth(&self, now: Timestamp) -> Result<QueueDepth, StoreError>;
+
+    /// Deletes up to `limit` publishes that finished before `before`, with their tallies and events. How many it deleted.
+    async fn prune_publishes(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+
+    /// Whether the store can be read and written now. For readiness checks.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Finishes what was begun and lets go of the storage. Later calls fail with [`StoreError::Unavailable`].
+    async fn close(&self);
+}

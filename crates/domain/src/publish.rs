@@ -1,0 +1,281 @@
+//! A publish: one accepted request to notify an audience.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::device::{DeviceOrdinal, Platform};
+use crate::instance::InstanceId;
+use crate::interest::InterestName;
+use crate::payload::apns::APNS_BODY_LENGTH_MAX;
+use crate::payload::fcm::FCM_PAYLOAD_LENGTH_MAX;
+use crate::payload::web::WEB_PLAINTEXT_LENGTH_MAX;
+use crate::payload::{ApnsPayload, FcmPayload, Origin, Payloads, RawObject, WebPayload};
+use crate::user::UserId;
+
+/// How many interests a publish may name. Beams: publish-api reference.
+pub const INTERESTS_PER_PUBLISH_MAX: usize = 100;
+/// How many users a publish may name. Beams: publish-api reference.
+pub const USERS_PER_PUBLISH_MAX: usize = 1000;
+/// The largest body of a publish to interests, in bytes, its list of interests not counted: a hundred names of full length,
+/// which are allowed, would alone exceed Beams' documented 10 KiB.
+pub const INTERESTS_BODY_LENGTH_MAX: usize = 10 * 1024;
+/// The largest body of any publish, in bytes. Beams: publish-api reference, for users.
+pub const PUBLISH_BODY_LENGTH_MAX: usize = 200 * 1024;
+
+/// The id of a publish: `pubid-<uuid>`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublishId(Uuid);
+
+impl PublishId {
+    /// A new random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The id that a store kept.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Checks an id. `None` is a string that no publish has as its id.
+    pub fn parse(id: &str) -> Option<Self> {
+        let uuid = id.strip_prefix("pubid-")?;
+        (uuid.len() == 36)
+            .then(|| Uuid::try_parse(uuid).ok())
+            .flatten()
+            .map(Self)
+    }
+
+    /// The random part.
+    pub const fn uuid(&self) -> &Uuid {
+        &self.0
+    }
+
+    /// A UUID for the delivery to one device: the first half of the publish's id, then the device's number. It is the
+    /// same at every attempt, and whoever finds it in a gateway's log can tell the publish.
+    pub fn delivery_uuid(&self, device: DeviceOrdinal) -> Uuid {
+        let mut bytes = *self.0.as_bytes();
+        bytes[8..].copy_from_slice(&device.0.to_be_bytes());
+        // The variant bits of RFC 9562 section 4.1; ordinals stay far below them.
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Uuid::from_bytes(bytes)
+    }
+}
+
+impl fmt::Display for PublishId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pubid-{}", self.0.as_hyphenated())
+    }
+}
+
+impl fmt::Debug for PublishId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whom a publish is for: users or the subscribers of interests, never both. Sorted, without repeats, not empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// The devices subscribed to any of these.
+    Interests(BTreeSet<InterestName>),
+    /// The devices of these.
+    Users(BTreeSet<UserId>),
+}
+
+/// Which audience a request's URL promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudienceKind {
+    /// `…/publishes/interests`.
+    Interests,
+    /// `…/publishes/users`.
+    Users,
+}
+
+impl AudienceKind {
+    /// The key in the body.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interests => "interests",
+            Self::Users => "users",
+        }
+    }
+}
+
+/// Why a body is no publish.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The body is no JSON object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// The body is over the limit of its kind.
+    #[error("the body is too large: at most {max} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// A field breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] InvalidPublish),
+}
+
+/// A field of a publish that breaks a rule. Reads as Beams' own texts: the field in backticks, a colon, what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {message}")]
+pub struct InvalidPublish {
+    field: String,
+    message: String,
+}
+
+impl InvalidPublish {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The checked body of a request to publish.
+#[derive(Debug, Clone)]
+pub struct PublishRequest {
+    /// Whom it is for.
+    pub audience: Audience,
+    /// What it carries.
+    pub payloads: Payloads,
+}
+
+/// A publish that was accepted.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Its id.
+    pub id: PublishId,
+    /// Whose it is.
+    pub instance: InstanceId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// What it carries.
+    pub payloads: Payloads,
+}
+
+impl PublishRequest {
+    /// Checks the body of a request to publish to this kind of audience.
+    pub fn parse(kind: AudienceKind, body: &[u8]) -> Result<Self, PublishError> {
+        if body.len() > PUBLISH_BODY_LENGTH_MAX {
+            return Err(PublishError::TooLarge {
+                max: PUBLISH_BODY_LENGTH_MAX,
+            });
+        }
+        let mut fields: RawObject =
+            serde_json::from_slice(body).map_err(|_| PublishError::NotAnObject)?;
+        if kind == AudienceKind::Interests {
+            let listed = fields.get("interests").map_or(0, |raw| raw.get().len());
+            if body.len() - listed > INTERESTS_BODY_LENGTH_MAX {
+                return Err(PublishError::TooLarge {
+                    max: INTERESTS_BODY_LENGTH_MAX,
+                });
+            }
+        }
+        let audience = parse_audience(kind, &mut fields)?;
+        let mut part = |name: &str| fields.remove(name).filter(|raw| raw.get() != "null");
+        let payloads = Payloads {
+            apns: part("apns")
+                .map(|raw| ApnsPayload::parse(&raw))
+                .transpose()?,
+            fcm: part("fcm").map(|raw| FcmPayload::parse(&raw)).transpose()?,
+            web: part("web").map(|raw| WebPayload::parse(&raw)).transpose()?,
+        };
+        if payloads.platforms().next().is_none() {
+            return Err(
+                InvalidPublish::new("apns", "at least one of apns, fcm, web is required").into(),
+            );
+        }
+        check_sizes(&payloads)?;
+        Ok(Self { audience, payloads })
+    }
+}
+
+fn parse_audience(kind: AudienceKind, fields: &mut RawObject) -> Result<Audience, InvalidPublish> {
+    let (own, other, max) = match kind {
+        AudienceKind::Interests => ("interests", "users", INTERESTS_PER_PUBLISH_MAX),
+        AudienceKind::Users => ("users", "interests", USERS_PER_PUBLISH_MAX),
+    };
+    let raw = fields
+        .remove(own)
+        .filter(|raw| raw.get() != "null")
+        .ok_or_else(|| InvalidPublish::new(own, format!("{own} is required")))?;
+    if fields.contains_key(other) {
+        return Err(InvalidPublish::new(
+            other,
+            format!("a publish to {own} cannot name {other} as well"),
+        ));
+    }
+    let names: Vec<String> = serde_json::from_str(raw.get())
+        .map_err(|_| InvalidPublish::new(own, "must be a list of strings"))?;
+    if names.is_empty() || names.len() > max {
+        return Err(InvalidPublish::new(
+            own,
+            format!("must have 1 to {max} entries, this has {}", names.len()),
+        ));
+    }
+    match kind {
+        AudienceKind::Interests => {
+            let parsed: Result<_, _> = names.into_iter().map(InterestName::parse).collect();
+            parsed
+                .map(Audience::Interests)
+                .map_err(|error| InvalidPublish::new(own, error.to_string()))
+        }
+        AudienceKind::Users => {
+            let parsed: Result<_, _> = names.into_iter().map(UserId::parse).collect();
+            parsed
+                .map(Audience::Users)
+                .map_err(|error| InvalidPublish::new(own, error.to_string()))
+        }
+    }
+}
+
+/// A payload that its gateway is sure to refuse is refused here, where the publisher sees it.
+fn check_sizes(payloads: &Payloads) -> Result<(), InvalidPublish> {
+    let origin = Origin {
+        instance: InstanceId::from_uuid(Uuid::nil()),
+        publish: PublishId::from_uuid(Uuid::nil()),
+        accepted_at: Timestamp::from_millis(0),
+        now: Timestamp::from_millis(0),
+    };
+    let check = |platform: Platform, length: usize, max: usize| {
+        if length <= max {
+            return Ok(());
+        }
+        let text = format!(
+            "the payload is too large: {length} bytes of at most {max}, what Heliostat adds included"
+        );
+        Err(InvalidPublish::new(platform.as_str(), text))
+    };
+    if let Some(apns) = &payloads.apns {
+        check(
+            Platform::Apns,
+            apns.render(&origin).body.len(),
+            APNS_BODY_LENGTH_MAX,
+        )?;
+    }
+    if let Some(fcm) = &payloads.fcm {
+        check(
+            Platform::Fcm,
+            fcm.rendered_length(&origin),
+            FCM_PAYLOAD_LENGTH_MAX,
+        )?;
+    }
+    if let Some(web) = &payloads.web {
+        check(
+            Platform::Web,
+            web.render(&origin).plaintext.len(),
+            WEB_PLAINTEXT_LENGTH_MAX,
+        )?;
+    }
+    Ok(())
+}

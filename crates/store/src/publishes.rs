@@ -1,0 +1,248 @@
+//! What a store keeps of a publish, of its work, and of what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::device::{ApnsEnvironment, DeviceId, DeviceOrdinal, GatewayToken, Platform, Recipient};
+use domain::instance::InstanceId;
+use domain::outcome::{OutcomeKind, Reason};
+use domain::publish::{Audience, Publish, PublishId};
+use uuid::Uuid;
+
+/// A node's claim on work, until it ends or is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The node: random at each start, so that a restarted node is another one.
+    pub owner: Uuid,
+    /// When others may take the work over.
+    pub until: Timestamp,
+}
+
+/// Counts up with every claim of a piece of work. A settlement with an old one is refused: somebody else has the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub i64);
+
+/// The number of a job within its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub i64);
+
+/// The number of a retry within its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RetryId(pub i64);
+
+/// A publish to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewPublish {
+    /// The publish; its payloads are kept as JSON.
+    pub publish: Arc<Publish>,
+    /// Whom it is for.
+    pub audience: Audience,
+}
+
+/// How a new publish is cut into jobs, and who begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How many device ordinals a job spans at most; the last job ends at the newest device there is.
+    pub job_span: i64,
+    /// How many jobs at most; spans grow beyond `job_span` if need be.
+    pub jobs_max: usize,
+    /// The accepting node's lease on all the jobs, so that it can start without another transaction; `None` leaves them
+    /// to whoever claims first.
+    pub lease: Option<Lease>,
+}
+
+/// A shard of a publish's fan-out, claimed.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// The publish.
+    pub publish: Arc<Publish>,
+    /// The devices up to this one are done.
+    pub cursor: DeviceOrdinal,
+    /// The last device of the shard.
+    pub end: DeviceOrdinal,
+    /// Proof of the claim.
+    pub fence: Fence,
+    /// The audience in the store's own numbers, ascending: of interests or of users that existed when the publish was
+    /// accepted.
+    pub audience: Arc<ResolvedAudience>,
+}
+
+/// An audience in a store's own numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResolvedAudience {
+    /// Numbers of interests.
+    Interests(Vec<i64>),
+    /// Numbers of users.
+    Users(Vec<i64>),
+}
+
+/// Devices read at once, ascending by ordinal, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The devices of platforms that the publish has a payload for.
+    pub recipients: Vec<Recipient>,
+    /// Up to which device the audience has been read; to be settled as the job's cursor.
+    pub cursor: DeviceOrdinal,
+    /// Whether this was the last page of the job.
+    pub last: bool,
+}
+
+/// A delivery that waits for another attempt, claimed.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    /// Its number.
+    pub id: RetryId,
+    /// The device as it is now.
+    pub recipient: Recipient,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Proof of the claim.
+    pub fence: Fence,
+}
+
+/// Retries of one publish, claimed together.
+#[derive(Debug, Clone)]
+pub struct RetryBatch {
+    /// The publish.
+    pub publish: Arc<Publish>,
+    /// At least one.
+    pub retries: Vec<Retry>,
+}
+
+/// A delivery to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRetry {
+    /// The device.
+    pub device: DeviceOrdinal,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When to try again.
+    pub due_at: Timestamp,
+    /// Why the last attempt failed.
+    pub reason: Reason,
+}
+
+/// A device whose gateway token a gateway declared dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadDevice {
+    /// The device.
+    pub device: DeviceOrdinal,
+    /// The token that was tried: the device is removed only if it still has this one.
+    pub token: GatewayToken,
+    /// Since when the token is dead, where the gateway tells: the device is removed only if it registered before.
+    pub since: Option<Timestamp>,
+}
+
+/// How many deliveries of a publish had the same end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Through which gateway.
+    pub platform: Platform,
+    /// Which end. [`OutcomeKind::Retry`] is no end and never tallied.
+    pub outcome: OutcomeKind,
+    /// Why; empty for accepted ones.
+    pub reason: Reason,
+    /// How many.
+    pub count: u64,
+}
+
+/// What became of a page, or of a batch of retries: all that one transaction has to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Ends to be counted.
+    pub tallies: Vec<Tally>,
+    /// Devices to be removed.
+    pub dead: Vec<DeadDevice>,
+    /// Deliveries to be tried again.
+    pub retries: Vec<NewRetry>,
+    /// Which of Apple's gateways answered for a device, where it is news.
+    pub environments: Vec<(DeviceOrdinal, ApnsEnvironment)>,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// It is written.
+    Done,
+    /// Nothing was written: another node has the work now.
+    LeaseLost,
+}
+
+/// What a device tells of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// The device got it.
+    Delivery,
+    /// Its user opened it.
+    Open,
+}
+
+impl EventKind {
+    /// The word used in SQL, metrics and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A report of a device on a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The instance of both.
+    pub instance: InstanceId,
+    /// Which publish.
+    pub publish: PublishId,
+    /// Which device.
+    pub device: DeviceId,
+    /// What happened.
+    pub kind: EventKind,
+    /// When, by the device's own clock.
+    pub at: Timestamp,
+}
+
+/// What became of a reported event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Counted.
+    New,
+    /// The device had reported it before; counted once.
+    Repeated,
+    /// The instance has no such publish or device; not counted.
+    Unknown,
+}
+
+/// What is known of a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishReport {
+    /// The publish.
+    pub id: PublishId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When the last of its deliveries had its end; `None` while there is work left.
+    pub finished_at: Option<Timestamp>,
+    /// The ends so far.
+    pub tallies: Vec<Tally>,
+    /// Deliveries that wait for another attempt.
+    pub retries: u64,
+    /// Devices that reported to have got it.
+    pub delivered: u64,
+    /// Devices that reported that it was opened.
+    pub opened: u64,
+}
+
+/// How much work waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueDepth {
+    /// Unfinished jobs.
+    pub jobs: u64,
+    /// Deliveries that wait for another attempt.
+    pub retries: u64,
+    /// How long the oldest unfinished job has been there.
+    pub oldest_job: Duration,
+}
