@@ -114,7 +114,9 @@ impl fmt::Debug for DeviceId {
 }
 
 /// The number of a device inside a store: ascending in the order of first registration, unique across instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct DeviceOrdinal(pub i64);
 

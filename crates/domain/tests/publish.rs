@@ -1,0 +1,466 @@
+//! Publishes: which bodies are taken, which are refused and how, and what each gateway is given.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceOrdinal, Platform};
+use domain::instance::InstanceId;
+use domain::payload::{Origin, Payloads, Rendered};
+use domain::publish::{Audience, AudienceKind, PublishError, PublishId, PublishRequest};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const ACCEPTED: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn parse(kind: AudienceKind, body: &Value) -> Result<PublishRequest, PublishError> {
+    PublishRequest::parse(kind, body.to_string().as_bytes())
+}
+
+fn refusal(kind: AudienceKind, body: &Value) -> String {
+    parse(kind, body).unwrap_err().to_string()
+}
+
+fn interests(rest: Value) -> Value {
+    let mut body = json!({"interests": ["hello"]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(rest.as_object().unwrap().clone());
+    body
+}
+
+fn origin() -> Origin {
+    Origin {
+        instance: InstanceId::parse("8f9a6e22-2483-49aa-8552-125f1a4c5781").unwrap(),
+        publish: PublishId::parse("pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df").unwrap(),
+        accepted_at: ACCEPTED,
+        now: Timestamp::from_secs(ACCEPTED.as_secs() + 10),
+    }
+}
+
+fn payloads(part: Value) -> Payloads {
+    parse(AudienceKind::Interests, &interests(part))
+        .unwrap()
+        .payloads
+}
+
+fn apns(part: Value) -> (Value, domain::payload::ApnsNotification) {
+    match payloads(json!({"apns": part})).render(Platform::Apns, &origin()) {
+        Some(Rendered::Apns(rendered)) => {
+            (serde_json::from_slice(&rendered.body).unwrap(), rendered)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fcm(part: Value) -> Value {
+    match payloads(json!({"fcm": part})).render(Platform::Fcm, &origin()) {
+        Some(Rendered::Fcm(rendered)) => {
+            serde_json::from_slice(&rendered.body(r#"t"o\ken"#)).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn web(part: Value) -> (Value, domain::payload::WebPushMessage) {
+    match payloads(json!({"web": part})).render(Platform::Web, &origin()) {
+        Some(Rendered::Web(rendered)) => (
+            serde_json::from_slice(&rendered.plaintext).unwrap(),
+            rendered,
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn texts_are_those_that_beams_answers() {
+    let alert = json!({"apns": {"aps": {"alert": "hi"}}});
+    assert_eq!(
+        refusal(AudienceKind::Interests, &alert),
+        "`interests`: interests is required"
+    );
+    assert_eq!(
+        refusal(AudienceKind::Users, &alert),
+        "`users`: users is required"
+    );
+}
+
+#[test]
+fn an_audience_has_limits() {
+    let with = |audience: Value| json!({"interests": audience, "apns": {"aps": {"alert": "hi"}}});
+    for bad in [
+        json!([]),
+        json!("a"),
+        json!([1]),
+        json!(["a b"]),
+        json!([""]),
+        json!(vec!["a"; 101]),
+        json!({"a": 1}),
+    ] {
+        assert!(
+            refusal(AudienceKind::Interests, &with(bad.clone())).starts_with("`interests`: "),
+            "{bad}"
+        );
+    }
+    let names: Vec<_> = (0..100).map(|n| format!("{n:0>164}")).collect();
+    let full = parse(AudienceKind::Interests, &with(json!(names))).unwrap();
+    assert_eq!(
+        full.audience,
+        Audience::Interests(names.into_iter().map(|n| n.try_into().unwrap()).collect())
+    );
+    let twice = parse(AudienceKind::Interests, &with(json!(["b", "a", "b"]))).unwrap();
+    let Audience::Interests(set) = twice.audience else {
+        panic!()
+    };
+    assert_eq!(
+        set.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    let both = json!({"interests": ["a"], "users": ["u"], "apns": {"aps": {"alert": "hi"}}});
+    assert!(refusal(AudienceKind::Interests, &both).starts_with("`users`: "));
+    assert!(refusal(AudienceKind::Users, &both).starts_with("`interests`: "));
+    let users = |users: Value| json!({"users": users, "apns": {"aps": {"alert": "hi"}}});
+    assert!(parse(AudienceKind::Users, &users(json!(vec!["u"; 1000]))).is_ok());
+    assert!(parse(AudienceKind::Users, &users(json!(vec!["u"; 1001]))).is_err());
+    assert!(parse(AudienceKind::Users, &users(json!(["u".repeat(165)]))).is_err());
+}
+
+#[test]
+fn a_body_has_limits() {
+    for bad in ["", "[]", "null", "\"x\"", "{", "{\"a\":1}x"] {
+        let refused = PublishRequest::parse(AudienceKind::Interests, bad.as_bytes()).unwrap_err();
+        assert_eq!(refused, PublishError::NotAnObject, "{bad}");
+    }
+    let deep = format!(
+        "{{\"interests\":[\"a\"],\"apns\":{}1{}}}",
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    assert!(PublishRequest::parse(AudienceKind::Interests, deep.as_bytes()).is_err());
+    let long = interests(json!({"other": "x".repeat(11_000), "apns": {"aps": {"alert": "hi"}}}));
+    assert_eq!(
+        parse(AudienceKind::Interests, &long).unwrap_err(),
+        PublishError::TooLarge { max: 10_240 }
+    );
+    let longer =
+        json!({"users": ["u"], "other": "x".repeat(210_000), "apns": {"aps": {"alert": "hi"}}});
+    assert_eq!(
+        parse(AudienceKind::Users, &longer).unwrap_err(),
+        PublishError::TooLarge { max: 204_800 }
+    );
+    assert!(
+        refusal(AudienceKind::Interests, &interests(json!({})))
+            .contains("at least one of apns, fcm, web")
+    );
+}
+
+#[test]
+fn what_a_gateway_would_refuse_is_refused_at_once() {
+    let large = "x".repeat(4000);
+    for part in [
+        json!({"apns": {"aps": {"alert": large}}}),
+        json!({"fcm": {"data": {"k": large}}}),
+        json!({"web": {"notification": {"title": large}}}),
+    ] {
+        assert!(refusal(AudienceKind::Interests, &interests(part)).contains("too large"));
+    }
+    for (part, field) in [
+        (json!({"apns": []}), "`apns`"),
+        (json!({"apns": {}}), "`apns.aps`"),
+        (json!({"apns": {"aps": {"alert": 1}}}), "`apns.aps.alert`"),
+        (
+            json!({"apns": {"aps": {"alert": "a"}, "collapse_id": "x".repeat(65)}}),
+            "`apns.collapse_id`",
+        ),
+        (
+            json!({"apns": {"aps": {"alert": "a"}, "priority": 7}}),
+            "`apns.priority`",
+        ),
+        (
+            json!({"apns": {"aps": {"alert": "a"}, "expiration": "soon"}}),
+            "`apns.expiration`",
+        ),
+        (
+            json!({"apns": {"aps": {"alert": "a"}, "data": []}}),
+            "`apns.data`",
+        ),
+        (json!({"fcm": {}}), "`fcm`"),
+        (
+            json!({"fcm": {"data": {"google.x": "1"}}}),
+            "`fcm.data.google.x`",
+        ),
+        (json!({"fcm": {"data": {"from": "1"}}}), "`fcm.data.from`"),
+        (
+            json!({"fcm": {"notification": {"title": 1}}}),
+            "`fcm.notification.title`",
+        ),
+        (
+            json!({"fcm": {"data": {}, "priority": "urgent"}}),
+            "`fcm.priority`",
+        ),
+        (
+            json!({"fcm": {"data": {}, "time_to_live": 2_419_201}}),
+            "`fcm.time_to_live`",
+        ),
+        (
+            json!({"fcm": {"notification": {"title_loc_args": {}}}}),
+            "`fcm.notification.title_loc_args`",
+        ),
+        (json!({"web": {}}), "`web`"),
+        (json!({"web": {"data": {"pusher": 1}}}), "`web.data.pusher`"),
+        (
+            json!({"web": {"notification": {"hide_notification_if_site_has_focus": "true"}}}),
+            "`web.notification.hide",
+        ),
+        (
+            json!({"web": {"notification": {}, "time_to_live": -1}}),
+            "`web.time_to_live`",
+        ),
+        (
+            json!({"web": {"notification": {}, "topic": "a b"}}),
+            "`web.topic`",
+        ),
+        (
+            json!({"web": {"notification": {}, "urgency": "now"}}),
+            "`web.urgency`",
+        ),
+    ] {
+        let text = refusal(AudienceKind::Interests, &interests(part.clone()));
+        assert!(text.starts_with(field), "{part}: {text}");
+    }
+}
+
+#[test]
+fn apns_is_told_what_the_swift_sdk_reads() {
+    let (body, sent) = apns(json!({
+        "aps": {"alert": {"title": "Hi"}, "sound": "default"},
+        "data": {"order": 12345678901234567890123_f64, "nested": {"a": [1.50, null]}},
+        "collapse_id": "c", "expiration": 1_900_000_000, "priority": 5, "unknown": true,
+    }));
+    assert_eq!(
+        body["aps"],
+        json!({"alert": {"title": "Hi"}, "sound": "default", "content-available": 1})
+    );
+    let ids = json!({"instanceId": "8f9a6e22-2483-49aa-8552-125f1a4c5781",
+        "publishId": "pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df", "userShouldIgnore": true});
+    assert_eq!(body["data"]["pusher"], ids);
+    assert_eq!(body["data"]["nested"], json!({"a": [1.5, null]}));
+    assert_eq!(body.as_object().unwrap().len(), 2);
+    assert_eq!(
+        (sent.push_type, sent.priority, sent.expiration),
+        ("alert", Some(5), Some(1_900_000_000))
+    );
+    assert_eq!(sent.collapse_id.as_deref(), Some("c"));
+}
+
+#[test]
+fn an_apple_device_is_woken_only_as_asked() {
+    let (body, sent) = apns(json!({"aps": {"content-available": 1}, "data": {"a": 1}}));
+    assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
+    assert_eq!((sent.push_type, sent.priority), ("background", Some(5)));
+
+    let (body, sent) =
+        apns(json!({"aps": {"alert": "a"}, "pusher": {"disable_delivery_tracking": true}}));
+    assert_eq!(body["aps"], json!({"alert": "a"}));
+    assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
+    assert_eq!((sent.push_type, sent.priority), ("alert", None));
+
+    let (body, _) = apns(json!({"alert": "beside aps"}));
+    assert_eq!(body["aps"]["alert"], "beside aps");
+}
+
+#[test]
+fn numbers_of_data_reach_the_device_as_written() {
+    let body = br#"{"interests":["a"],"fcm":{"data":{"big":123456789012345678901234567890,"price":1.50,"s":"t","n":null,"o":{"a":1}}}}"#;
+    let request = PublishRequest::parse(AudienceKind::Interests, body).unwrap();
+    let Some(Rendered::Fcm(message)) = request.payloads.render(Platform::Fcm, &origin()) else {
+        panic!()
+    };
+    let sent: Value = serde_json::from_slice(&message.body("t")).unwrap();
+    let data = &sent["message"]["data"];
+    assert_eq!(data["big"], "123456789012345678901234567890");
+    assert_eq!(data["price"], "1.50");
+    assert_eq!(
+        (&data["s"], &data["n"], &data["o"]),
+        (&json!("t"), &json!("null"), &json!(r#"{"a":1}"#))
+    );
+
+    let body = br#"{"interests":["a"],"apns":{"aps":{"alert":"x"},"data":{"big":123456789012345678901234567890}}}"#;
+    let request = PublishRequest::parse(AudienceKind::Interests, body).unwrap();
+    let Some(Rendered::Apns(sent)) = request.payloads.render(Platform::Apns, &origin()) else {
+        panic!()
+    };
+    assert!(
+        String::from_utf8(sent.body)
+            .unwrap()
+            .contains("123456789012345678901234567890")
+    );
+}
+
+#[test]
+fn the_legacy_fcm_shape_becomes_v1() {
+    let sent = fcm(json!({
+        "notification": {
+            "title": "T", "body": "B", "android_channel_id": "ch", "icon": "i", "sound": "s", "tag": "t",
+            "color": "#rrggbb", "click_action": "OPEN", "body_loc_key": "bk", "body_loc_args": ["a", 1],
+            "title_loc_key": "tk", "title_loc_args": "[\"x\"]", "unknown": 1
+        },
+        "data": {"k": "v"}, "time_to_live": 60, "collapse_key": "ck", "priority": "high"
+    }));
+    let message = &sent["message"];
+    assert_eq!(message["token"], r#"t"o\ken"#);
+    assert_eq!(message["notification"], json!({"title": "T", "body": "B"}));
+    assert_eq!(
+        message["android"],
+        json!({
+            // Ten of the sixty seconds are over.
+            "ttl": "50s", "priority": "HIGH", "collapse_key": "ck",
+            "notification": {
+                "channel_id": "ch", "icon": "i", "sound": "s", "tag": "t", "color": "#rrggbb",
+                "click_action": "com.pusher.pushnotifications.OPEN_TRACKING",
+                "body_loc_key": "bk", "body_loc_args": ["a", "1"], "title_loc_key": "tk", "title_loc_args": ["x"]
+            }
+        })
+    );
+    assert_eq!(message["data"]["k"], "v");
+    let entry: Value = serde_json::from_str(message["data"]["pusher"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        entry,
+        json!({"instanceId": "8f9a6e22-2483-49aa-8552-125f1a4c5781",
+            "publishId": "pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df",
+            "clickAction": "OPEN", "hasDisplayableContent": true, "hasData": true})
+    );
+    let silent = fcm(json!({"data": {}}));
+    assert_eq!(silent["message"].get("notification"), None);
+    assert_eq!(silent["message"].get("android"), None);
+}
+
+#[test]
+fn browsers_get_what_the_service_worker_reads() {
+    let (body, sent) = web(json!({
+        "notification": {"title": "T", "body": "B", "icon": "i", "deep_link": "d", "hide_notification_if_site_has_focus": true, "x": 1},
+        "data": {"k": {"n": 1}}, "time_to_live": 60, "urgency": "very-low", "topic": "t-1"
+    }));
+    assert_eq!(
+        body,
+        json!({
+            "notification": {"title": "T", "body": "B", "icon": "i", "deep_link": "d", "hide_notification_if_site_has_focus": true},
+            "data": {"k": {"n": 1}, "pusher": {"instanceId": "8f9a6e22-2483-49aa-8552-125f1a4c5781",
+                "publishId": "pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df", "hasDisplayableContent": true, "hasData": true}}
+        })
+    );
+    assert_eq!(sent.ttl_secs, 50);
+    assert_eq!(sent.urgency.map(|u| u.as_str()), Some("very-low"));
+    let (body, sent) = web(json!({"data": {}}));
+    assert_eq!(body["notification"], json!({}));
+    assert_eq!(body["data"]["pusher"]["hasData"], false);
+    assert_eq!(sent.ttl_secs, 2_419_200 - 10);
+}
+
+#[test]
+fn each_platform_has_its_time_to_live() {
+    let payloads = payloads(json!({
+        "apns": {"aps": {"alert": "a"}, "expiration": ACCEPTED.as_secs() + 30},
+        "fcm": {"data": {}, "time_to_live": 0},
+        "web": {"data": {}},
+    }));
+    let secs = |platform| payloads.expires_at(platform, ACCEPTED).as_secs() - ACCEPTED.as_secs();
+    assert_eq!(
+        (
+            secs(Platform::Apns),
+            secs(Platform::Fcm),
+            secs(Platform::Web)
+        ),
+        (30, 0, 2_419_200)
+    );
+}
+
+#[test]
+fn what_a_store_keeps_renders_the_same() {
+    let payloads = payloads(json!({
+        "apns": {"aps": {"alert": "a"}, "data": {"x": 1.50}, "pusher": {"disable_delivery_tracking": true}, "priority": 10},
+        "fcm": {"notification": {"title": "t", "click_action": "c"}, "data": {"a": 1}, "priority": "normal"},
+        "web": {"notification": {"title": "t"}, "topic": "t"},
+    }));
+    let kept = serde_json::to_string(&payloads).unwrap();
+    let read: Payloads = serde_json::from_str(&kept).unwrap();
+    for platform in Platform::ALL {
+        assert_eq!(
+            read.render(platform, &origin()),
+            payloads.render(platform, &origin())
+        );
+    }
+}
+
+#[test]
+fn an_apns_id_leads_to_its_publish() {
+    let id = origin().publish;
+    let delivery = id.delivery_uuid(DeviceOrdinal(0x1234)).to_string();
+    assert_eq!(delivery, "33f3f68e-b0c5-438f-8000-000000001234");
+    assert_eq!(PublishId::parse(&id.to_string()), Some(id));
+    for bad in [
+        "",
+        "pubid-",
+        "33f3f68e-b0c5-438f-b50f-fae93f6c48df",
+        "pubid-33f3f68eb0c5438fb50ffae93f6c48df",
+    ] {
+        assert_eq!(PublishId::parse(bad), None, "{bad}");
+    }
+}
+
+fn arbitrary_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|n| json!(n)),
+        "\\PC{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let key = prop_oneof![
+            "[a-z]{1,8}",
+            prop::sample::select(vec![
+                "aps",
+                "alert",
+                "data",
+                "pusher",
+                "notification",
+                "title",
+                "time_to_live",
+                "priority"
+            ])
+            .prop_map(String::from),
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(key, inner, 0..6).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_taken_renders_as_json_with_its_ids(apns in arbitrary_json(), fcm in arbitrary_json(), web in arbitrary_json()) {
+        for part in [json!({"apns": apns}), json!({"fcm": fcm}), json!({"web": web})] {
+            let Ok(request) = parse(AudienceKind::Interests, &interests(part)) else { continue };
+            for platform in request.payloads.platforms() {
+                let bytes = match request.payloads.render(platform, &origin()) {
+                    Some(Rendered::Apns(sent)) => sent.body,
+                    Some(Rendered::Fcm(sent)) => sent.body("token"),
+                    Some(Rendered::Web(sent)) => sent.plaintext,
+                    None => panic!("no payload for {platform}"),
+                };
+                let sent: Value = serde_json::from_slice(&bytes).unwrap();
+                prop_assert!(sent.to_string().contains("pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df"));
+                if platform == Platform::Fcm {
+                    let data = sent["message"]["data"].as_object().unwrap();
+                    prop_assert!(data.values().all(Value::is_string));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_from_outside_panics(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = PublishRequest::parse(AudienceKind::Interests, &body);
+        let _ = PublishRequest::parse(AudienceKind::Users, &body);
+    }
+}
