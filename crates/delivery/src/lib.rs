@@ -1,1 +1,20 @@
 //! How a publish becomes deliveries: plan, fan out, send, settle, retry.
+//!
+//! Knows the store, the gateways and the domain; knows nothing of HTTP servers. [`runner::Runner`] is the way in.
+//!
+//! Guarantee: at-least-once. What was accepted is delivered or accounted for, through a crash at any instruction; a crash
+//! repeats at most the page in flight of each job.
+
+pub mod instances;
+pub mod measure;
+pub mod runner;
+pub mod vault;
+
+mod fanout;
+mod janitor;
+mod lanes;
+mod lease;
+mod planner;
+mod retry;
+mod sender;
+mod settle;

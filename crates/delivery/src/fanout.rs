@@ -1,0 +1,182 @@
+//! Runs one claimed job: page after page of devices, sent, then settled.
+//!
+//! The next page is read while the one before is sent. A page is settled in one transaction with the job's cursor, so a
+//! crash repeats at most the page in flight. A node that stops settles its page and gives the job back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::device::DeviceOrdinal;
+use store::publishes::{Job, Page, Settled, Settlement};
+use store::{Store, StoreError};
+
+use crate::lanes::Permit;
+use crate::lease::{Leases, Lost};
+use crate::measure;
+use crate::sender::{Due, Sender};
+
+/// How long to wait before a failed store is asked again.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// What every job needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Fanout {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sender: Sender,
+    pub(crate) leases: Leases,
+    pub(crate) page_length: usize,
+    /// After how many pages a job leaves the express lane.
+    pub(crate) express_pages: u32,
+}
+
+/// How a job left this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Its last page is settled.
+    Done,
+    /// It was given back, or another node has it.
+    Elsewhere,
+}
+
+impl Fanout {
+    /// Runs a job until it is done, or taken away, or the node stops.
+    pub(crate) async fn run(&self, job: &Job, permit: &mut Permit) -> Left {
+        match self.pages(job, permit).await {
+            Ok(left) => left,
+            Err(Lost) => {
+                tracing::warn!(job = job.id.0, publish = %job.publish.id, "a job's lease was lost");
+                Left::Elsewhere
+            }
+        }
+    }
+
+    async fn pages(&self, job: &Job, permit: &mut Permit) -> Result<Left, Lost> {
+        let mut page = self
+            .leases
+            .hold(&*self.store, job, self.read(job, job.cursor))
+            .await?;
+        let mut pages = 0;
+        loop {
+            if self.sender.stopping.is_cancelled() {
+                return Ok(self.release(job).await);
+            }
+            let sent = self.send(job, &page);
+            let ahead = async {
+                if page.last {
+                    None
+                } else {
+                    Some(self.read(job, page.cursor).await)
+                }
+            };
+            let both = async { tokio::join!(sent, ahead) };
+            let (settlement, next) = self.leases.hold(&*self.store, job, both).await?;
+            self.settle(job, &page, settlement).await?;
+            let Some(next) = next else {
+                return Ok(Left::Done);
+            };
+            page = next;
+            pages += 1;
+            if pages == self.express_pages {
+                self.leases
+                    .hold(&*self.store, job, permit.leave_express())
+                    .await?;
+            }
+        }
+    }
+
+    /// Reads the next page; a store that fails is asked again until it answers or the node stops.
+    async fn read(&self, job: &Job, after: DeviceOrdinal) -> Page {
+        loop {
+            match self.store.audience_page(job, after, self.page_length).await {
+                Ok(page) => return page,
+                Err(error) => {
+                    tracing::warn!(job = job.id.0, %error, "a page of an audience could not be read, trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(STORE_RETRY) => {}
+                        // Nothing was read, so nothing is settled: the cursor stays where it is.
+                        () = self.sender.stopping.cancelled() => {
+                            return Page { cursor: after, ..Page::default() };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, job: &Job, page: &Page) -> Settlement {
+        let due: Vec<_> = page
+            .recipients
+            .iter()
+            .map(|recipient| Due {
+                recipient,
+                attempts: 0,
+            })
+            .collect();
+        let instance = loop {
+            match self.sender.instances.get(job.publish.instance).await {
+                Ok(instance) => break instance,
+                Err(error) => {
+                    tracing::warn!(instance = %job.publish.instance, %error, "an instance could not be read, trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(STORE_RETRY) => {}
+                        // The sender parks everything once the node stops, without needing the instance.
+                        () = self.sender.stopping.cancelled() => break None,
+                    }
+                }
+            }
+        };
+        self.sender
+            .send(instance.as_deref(), &job.publish, &due)
+            .await
+    }
+
+    async fn settle(&self, job: &Job, page: &Page, settlement: Settlement) -> Result<(), Lost> {
+        let now = self.sender.clock.now();
+        let until = self.leases.until();
+        let settled = write(|| {
+            self.store
+                .settle_page(job, page.cursor, page.last, until, settlement.clone(), now)
+        })
+        .await;
+        match settled {
+            Some(Settled::Done) => {
+                measure::deliveries(&settlement.tallies);
+                measure::dead_devices(settlement.dead.len());
+                Ok(())
+            }
+            Some(Settled::LeaseLost) | None => Err(Lost),
+        }
+    }
+
+    async fn release(&self, job: &Job) -> Left {
+        if let Err(error) = self.store.release_job(job.id, job.fence).await {
+            tracing::warn!(job = job.id.0, %error, "a job could not be given back; it is taken over when its lease ends");
+        }
+        Left::Elsewhere
+    }
+}
+
+/// How often a settlement is tried. With [`STORE_RETRY`] between, far less than a lease's length.
+const SETTLE_TRIES: u32 = 20;
+
+/// Writes something that must not be lost, trying again while the store fails. `None` when it fails for too long; the lease
+/// then ends, and the page is sent again by whoever takes over.
+pub(crate) async fn write<F>(mut attempt: impl FnMut() -> F) -> Option<Settled>
+where
+    F: Future<Output = Result<Settled, StoreError>>,
+{
+    for _ in 0..SETTLE_TRIES {
+        match attempt().await {
+            Ok(settled) => return Some(settled),
+            Err(error) => tracing::warn!(%error, "a settlement could not be written, trying again"),
+        }
+        tokio::time::sleep(STORE_RETRY).await;
+    }
+    None
+}
+
+/// How long ago `earlier` was, for logs.
+pub(crate) fn millis_since(earlier: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.since(earlier).as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,280 @@
+//! Instances as the running server needs them: keys opened, a channel to each gateway, cached.
+//!
+//! Requests and deliveries look instances up here all the time, so they are read from the store once and kept. Any process
+//! may change them: the store's configuration version is looked at again when it is older than [`FRESH_FOR`], and a new
+//! version empties the cache. So a change counts everywhere within that time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::clock::{Clock, Timestamp};
+use domain::credential::Credential;
+use domain::device::Platform;
+use domain::instance::{InstanceId, InstanceName, SecretKey};
+use gateway::{Channel, Gateways};
+use store::instances::{CredentialVersion, InstanceRecord};
+use store::{Store, StoreError};
+
+use crate::vault::{Vault, VaultError};
+
+/// How long the cache is trusted before the store is asked whether anything changed.
+pub const FRESH_FOR: Duration = Duration::from_millis(500);
+/// How long a refused credential is left alone before one delivery tries it again.
+pub const PROBE_AFTER: Duration = Duration::from_secs(60);
+
+/// The instances of a store.
+pub struct Instances {
+    store: Arc<dyn Store>,
+    vault: Vault,
+    gateways: Gateways,
+    clock: Arc<dyn Clock>,
+    cached: RwLock<HashMap<InstanceId, Arc<Instance>>>,
+    freshness: Mutex<Freshness>,
+}
+
+struct Freshness {
+    version: i64,
+    checked_at: Option<tokio::time::Instant>,
+}
+
+/// An instance, ready for use.
+pub struct Instance {
+    id: InstanceId,
+    name: InstanceName,
+    secret_keys: Vec<SecretKey>,
+    vapid_public_key: Vec<u8>,
+    ways: [Option<Way>; Platform::ALL.len()],
+}
+
+/// An instance's way to one gateway.
+pub struct Way {
+    /// What sends.
+    pub channel: Channel,
+    /// Which credential it shows; Web Push has none that could be replaced.
+    pub version: Option<CredentialVersion>,
+    /// When the gateway refused the credential last, in milliseconds; [`NEVER`] while it takes it.
+    refused_at: AtomicI64,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl Instances {
+    /// The instances of `store`, whose secrets `vault` opens, with channels through `gateways`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        vault: Vault,
+        gateways: Gateways,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            vault,
+            gateways,
+            clock,
+            cached: RwLock::default(),
+            freshness: Mutex::new(Freshness {
+                version: -1,
+                checked_at: None,
+            }),
+        })
+    }
+
+    /// The instance with this id, as it is now or was at most [`FRESH_FOR`] ago.
+    pub async fn get(&self, id: InstanceId) -> Result<Option<Arc<Instance>>, StoreError> {
+        self.refresh().await?;
+        if let Some(instance) = self
+            .cached
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+        {
+            return Ok(Some(Arc::clone(instance)));
+        }
+        let Some(record) = self.store.instance(id).await? else {
+            return Ok(None);
+        };
+        let instance = Arc::new(self.open(&record).map_err(|error| {
+            tracing::error!(instance = %id, %error, "an instance cannot be used: {error}");
+            StoreError::Corrupt(error.to_string())
+        })?);
+        self.cached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Arc::clone(&instance));
+        Ok(Some(instance))
+    }
+
+    /// Empties the cache if the configuration changed. One caller asks the store; the others meanwhile use what is there.
+    async fn refresh(&self) -> Result<(), StoreError> {
+        let now = tokio::time::Instant::now();
+        {
+            let mut freshness = self
+                .freshness
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if freshness
+                .checked_at
+                .is_some_and(|at| now.duration_since(at) < FRESH_FOR)
+            {
+                return Ok(());
+            }
+            freshness.checked_at = Some(now);
+        }
+        let version = self.store.configuration_version().await?;
+        let mut freshness = self
+            .freshness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if freshness.version != version {
+            freshness.version = version;
+            self.cached
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+        }
+        Ok(())
+    }
+
+    fn open(&self, record: &InstanceRecord) -> Result<Instance, VaultError> {
+        let secret_keys: Result<Vec<_>, _> = record
+            .secret_keys
+            .iter()
+            .map(|key| self.vault.open_secret_key(record.id, key))
+            .collect();
+        let mut ways = [const { None }; Platform::ALL.len()];
+        let vapid = Arc::new(self.vault.open_vapid_key(record)?);
+        ways[Platform::Web as usize] = Some(Way::new(self.gateways.web_push(vapid), None, None));
+        for credential in &record.credentials {
+            let channel = match self.vault.open_credential(record.id, credential)? {
+                Credential::Apns(apns) => self.gateways.apns(Arc::new(apns)),
+                Credential::Fcm(fcm) => self.gateways.fcm(Arc::new(fcm)),
+            };
+            let refused_at = credential.broken.as_ref().map(|broken| broken.since);
+            ways[credential.platform as usize] =
+                Some(Way::new(channel, Some(credential.version), refused_at));
+        }
+        Ok(Instance {
+            id: record.id,
+            name: record.name.clone(),
+            secret_keys: secret_keys?,
+            vapid_public_key: record.vapid_public_key.clone(),
+            ways,
+        })
+    }
+
+    /// Writes down that a gateway refuses an instance's credential, or takes it again, once per change.
+    pub(crate) async fn mark(&self, instance: &Instance, platform: Platform, broken: Option<&str>) {
+        let Some(way) = instance.way(platform) else {
+            return;
+        };
+        let now = self.clock.now();
+        let before = match broken {
+            Some(_) => way.refused_at.swap(now.as_millis(), Ordering::Relaxed),
+            // The common case, once per delivery, does not write to memory that all cores share.
+            None if way.refused_at.load(Ordering::Relaxed) == NEVER => return,
+            None => way.refused_at.swap(NEVER, Ordering::Relaxed),
+        };
+        if (before != NEVER) == broken.is_some() {
+            return;
+        }
+        match broken {
+            Some(reason) => tracing::error!(
+                instance = %instance.id, %platform, reason,
+                "the gateway refuses the instance's credential: set a new one"
+            ),
+            None => {
+                tracing::info!(instance = %instance.id, %platform, "the gateway takes the instance's credential again");
+            }
+        }
+        let Some(version) = way.version else { return };
+        if let Err(error) = self
+            .store
+            .mark_credential(instance.id, platform, version, broken, now)
+            .await
+        {
+            tracing::warn!(instance = %instance.id, %platform, %error, "the state of a credential could not be kept");
+        }
+    }
+}
+
+impl fmt::Debug for Instances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Instances(…)")
+    }
+}
+
+impl Instance {
+    /// Its id.
+    pub fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// Whether `bearer` is one of its active secret keys. Every key is compared, each in constant time.
+    pub fn accepts(&self, bearer: &str) -> bool {
+        self.secret_keys
+            .iter()
+            .fold(false, |found, key| key.matches(bearer.as_bytes()) | found)
+    }
+
+    /// Its active secret keys.
+    pub fn secret_keys(&self) -> &[SecretKey] {
+        &self.secret_keys
+    }
+
+    /// The public half of its VAPID key pair: an uncompressed P-256 point.
+    pub fn vapid_public_key(&self) -> &[u8] {
+        &self.vapid_public_key
+    }
+
+    /// Its way to the gateway of a platform, if it has a credential for it.
+    pub fn way(&self, platform: Platform) -> Option<&Way> {
+        self.ways[platform as usize].as_ref()
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instance({})", self.id)
+    }
+}
+
+impl Way {
+    fn new(
+        channel: Channel,
+        version: Option<CredentialVersion>,
+        refused_at: Option<Timestamp>,
+    ) -> Self {
+        let refused_at = AtomicI64::new(refused_at.map_or(NEVER, Timestamp::as_millis));
+        Self {
+            channel,
+            version,
+            refused_at,
+        }
+    }
+
+    /// Whether a delivery may be tried: always while the credential is taken, else one in [`PROBE_AFTER`].
+    pub(crate) fn admits(&self, now: Timestamp) -> bool {
+        let refused_at = self.refused_at.load(Ordering::Relaxed);
+        if refused_at == NEVER {
+            return true;
+        }
+        now.since(Timestamp::from_millis(refused_at)) >= PROBE_AFTER
+            && self
+                .refused_at
+                .compare_exchange(
+                    refused_at,
+                    now.as_millis(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+}

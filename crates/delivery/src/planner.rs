@@ -1,0 +1,50 @@
+//! Makes work of a request: the publish with its id, and how it is cut into jobs.
+//!
+//! A job is a shard of the audience, a span of devices, not a row per recipient: a publish to a million devices costs a
+//! handful of rows, however many of them fail.
+
+use std::sync::Arc;
+
+use domain::clock::Timestamp;
+use domain::instance::InstanceId;
+use domain::publish::{Publish, PublishId, PublishRequest};
+use store::publishes::{Lease, NewPublish, Plan};
+
+/// How publishes are cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planner {
+    /// How many device ordinals a job spans.
+    pub(crate) job_span: i64,
+    /// Into how many jobs a publish is cut at most.
+    pub(crate) jobs_max: usize,
+}
+
+impl Planner {
+    /// A publish, ready to be accepted at `now`. With a lease, its jobs belong to this node from the start.
+    pub(crate) fn plan(
+        &self,
+        instance: InstanceId,
+        request: PublishRequest,
+        now: Timestamp,
+        lease: Option<Lease>,
+    ) -> (NewPublish, Plan) {
+        let publish = Publish {
+            id: PublishId::random(),
+            instance,
+            accepted_at: now,
+            payloads: request.payloads,
+        };
+        let new = NewPublish {
+            publish: Arc::new(publish),
+            audience: request.audience,
+        };
+        (
+            new,
+            Plan {
+                job_span: self.job_span,
+                jobs_max: self.jobs_max,
+                lease,
+            },
+        )
+    }
+}

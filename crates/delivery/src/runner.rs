@@ -1,0 +1,291 @@
+//! Runs delivery on one node: takes publishes, starts on them at once, picks up what others left, stops without loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::backoff::Backoff;
+use domain::clock::Clock;
+use domain::publish::{Audience, AudienceKind, PublishId, PublishRequest};
+use store::publishes::Job;
+use store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::fanout::{Fanout, Left, millis_since};
+use crate::instances::{Instance, Instances};
+use crate::janitor::Janitor;
+use crate::lanes::{Lanes, Permit};
+use crate::lease::Leases;
+use crate::measure;
+use crate::planner::Planner;
+use crate::retry::Retries;
+use crate::sender::Sender;
+
+/// How a node delivers.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Devices per page.
+    pub page_length: usize,
+    /// Deliveries in flight per job at most, whatever the gateways could take.
+    pub in_flight_max: usize,
+    /// Jobs at once that have not turned out long.
+    pub express_jobs_max: usize,
+    /// Jobs at once that have.
+    pub bulk_jobs_max: usize,
+    /// After how many pages a job counts as long.
+    pub express_pages: u32,
+    /// How many device ordinals a job spans.
+    pub job_span: i64,
+    /// Into how many jobs a publish is cut at most.
+    pub jobs_per_publish_max: usize,
+    /// How long a node that does not answer keeps its work.
+    pub lease: Duration,
+    /// How often to look for work that others left.
+    pub poll: Duration,
+    /// When to try again.
+    pub backoff: Backoff,
+    /// How long finished publishes are kept.
+    pub keep_publishes: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            page_length: 1000,
+            in_flight_max: 1000,
+            express_jobs_max: 512,
+            bulk_jobs_max: 8,
+            express_pages: 2,
+            job_span: 250_000,
+            jobs_per_publish_max: 64,
+            lease: Duration::from_secs(120),
+            poll: Duration::from_secs(1),
+            backoff: Backoff::default(),
+            keep_publishes: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// Delivery on this node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    fanout: Fanout,
+    planner: Planner,
+    leases: Leases,
+    lanes: Lanes,
+    /// Wakes the search for jobs: a place in a lane is free, or a publish was left for whoever has one.
+    wake: Notify,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Runner {
+    /// Starts delivery: what waits in the store is taken up at once.
+    pub fn start(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        instances: Arc<Instances>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let stopping = CancellationToken::new();
+        let leases = Leases {
+            owner: Uuid::new_v4(),
+            length: settings.lease,
+            clock: Arc::clone(&clock),
+        };
+        let sender = Sender {
+            instances,
+            clock: Arc::clone(&clock),
+            backoff: settings.backoff,
+            in_flight_max: settings.in_flight_max,
+            stopping: stopping.clone(),
+        };
+        let retries = Retries {
+            store: Arc::clone(&store),
+            sender: sender.clone(),
+            leases: leases.clone(),
+            clock: Arc::clone(&clock),
+            poll: settings.poll,
+        };
+        let janitor = Janitor {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            keep_publishes: settings.keep_publishes,
+            stopping: stopping.clone(),
+        };
+        let fanout = Fanout {
+            store: Arc::clone(&store),
+            sender,
+            leases: leases.clone(),
+            page_length: settings.page_length,
+            express_pages: settings.express_pages,
+        };
+        let lanes = Lanes::new(settings.express_jobs_max, settings.bulk_jobs_max);
+        let planner = Planner {
+            job_span: settings.job_span,
+            jobs_max: settings.jobs_per_publish_max,
+        };
+        let tasks = TaskTracker::new();
+        let shared = Shared {
+            settings,
+            store,
+            clock,
+            fanout,
+            planner,
+            leases,
+            lanes,
+            wake: Notify::new(),
+            stopping,
+            tasks,
+        };
+        let runner = Self {
+            shared: Arc::new(shared),
+        };
+        runner.shared.tasks.spawn(retries.run());
+        runner.shared.tasks.spawn(janitor.run());
+        runner.shared.tasks.spawn(runner.clone().take_up());
+        runner
+    }
+
+    /// Accepts a publish. When this returns, it is durable, and this node is on it (or, if it has its hands full, whoever
+    /// has a hand free first).
+    pub async fn publish(
+        &self,
+        instance: &Instance,
+        request: PublishRequest,
+    ) -> Result<PublishId, StoreError> {
+        let shared = &self.shared;
+        let kind = match request.audience {
+            Audience::Interests(_) => AudienceKind::Interests,
+            Audience::Users(_) => AudienceKind::Users,
+        };
+        let permit = if shared.stopping.is_cancelled() {
+            None
+        } else {
+            shared.lanes.try_enter()
+        };
+        let lease = permit.is_some().then(|| shared.leases.new_lease());
+        let (new, plan) = shared
+            .planner
+            .plan(instance.id(), request, shared.clock.now(), lease);
+        let id = new.publish.id;
+        let mut jobs = shared.store.create_publish(new, plan).await?.into_iter();
+        measure::publish(kind.as_str());
+        match (permit, jobs.next()) {
+            (Some(permit), Some(first)) => {
+                self.spawn(first, permit);
+                // Further shards need a place of their own; without one they go back to be claimed when there is.
+                for job in jobs {
+                    match shared.lanes.try_enter() {
+                        Some(permit) => self.spawn(job, permit),
+                        None => self.leave(&job),
+                    }
+                }
+            }
+            _ => shared.wake.notify_one(),
+        }
+        Ok(id)
+    }
+
+    /// Stops without loss: nothing new is begun, what is in flight is awaited and settled, the rest goes back to the store.
+    /// After `grace`, what is still in flight is dropped; it is sent again by whoever runs next.
+    pub async fn stop(&self, grace: Duration) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "some deliveries were still in flight at the end of the grace period; they will be sent again"
+            );
+        }
+    }
+
+    fn spawn(&self, job: Job, permit: Permit) {
+        let runner = self.clone();
+        self.shared
+            .tasks
+            .spawn(async move { runner.run(job, permit).await });
+    }
+
+    fn leave(&self, job: &Job) {
+        let store = Arc::clone(&self.shared.store);
+        let (id, fence) = (job.id, job.fence);
+        self.shared.tasks.spawn(async move {
+            if let Err(error) = store.release_job(id, fence).await {
+                tracing::warn!(job = id.0, %error, "a job could not be given back; it waits until its lease ends");
+            }
+        });
+    }
+
+    async fn run(self, job: Job, mut permit: Permit) {
+        let left = self.shared.fanout.run(&job, &mut permit).await;
+        drop(permit);
+        self.shared.wake.notify_one();
+        if left == Left::Done {
+            let duration_ms = millis_since(job.publish.accepted_at, self.shared.clock.now());
+            tracing::debug!(
+                publish = %job.publish.id, instance = %job.publish.instance, job = job.id.0, duration_ms,
+                "a job of a publish is done"
+            );
+        }
+    }
+
+    /// Takes up jobs that nobody works on: at the start, when a node died, when this one had its hands full.
+    async fn take_up(self) {
+        let shared = &self.shared;
+        while !shared.stopping.is_cancelled() {
+            // Asking for the wake-up before looking is what makes it impossible to miss one.
+            let woken = shared.wake.notified();
+            let claimed = self.claim().await;
+            if claimed {
+                continue;
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(shared.settings.poll) => {}
+                () = shared.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Claims as many jobs as there are places. Whether there may be more.
+    async fn claim(&self) -> bool {
+        let shared = &self.shared;
+        let free = shared.lanes.free();
+        if free == 0 {
+            return false;
+        }
+        match shared
+            .store
+            .claim_jobs(shared.leases.new_lease(), shared.clock.now(), free)
+            .await
+        {
+            Ok(jobs) => {
+                let any = !jobs.is_empty();
+                for job in jobs {
+                    match shared.lanes.try_enter() {
+                        Some(permit) => self.spawn(job, permit),
+                        None => self.leave(&job),
+                    }
+                }
+                any
+            }
+            Err(error) => {
+                tracing::warn!(%error, "jobs could not be claimed");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Seals what a store keeps of an instance, and opens it again.
+//!
+//! Each sealed value is bound to what it is and whose it is, so a value copied to another row, or another instance, does
+//! not open there.
+
+use domain::clock::Timestamp;
+use domain::credential::{Credential, InvalidCredential};
+use domain::device::Platform;
+use domain::instance::{InstanceId, InstanceName, SecretKey};
+use domain::jws::Es256Key;
+use domain::seal::{MasterKey, SealError};
+use store::instances::{
+    CredentialRecord, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyRecord,
+};
+
+/// How many characters of a secret key may be shown.
+const HINT_LENGTH: usize = 4;
+
+/// Why something sealed could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// It does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It opens, and what is in it is of no use: written by a newer Heliostat, or damaged before it was sealed.
+    #[error("a sealed credential makes no sense: {0}")]
+    Credential(#[from] InvalidCredential),
+    /// A sealed key opens, and is none.
+    #[error("a sealed key makes no sense")]
+    Key,
+}
+
+/// The master key, and what it is for.
+#[derive(Debug, Clone)]
+pub struct Vault(MasterKey);
+
+impl Vault {
+    /// A vault under this key.
+    pub fn new(master_key: MasterKey) -> Self {
+        Self(master_key)
+    }
+
+    /// An instance to be created, with a VAPID key pair of its own.
+    pub fn new_instance(
+        &self,
+        id: InstanceId,
+        name: InstanceName,
+        secret_key: &SecretKey,
+        now: Timestamp,
+    ) -> Result<NewInstance, SealError> {
+        let vapid = Es256Key::generate().map_err(|_| SealError::Failed)?;
+        Ok(NewInstance {
+            id,
+            name,
+            vapid_public_key: vapid.public_key().to_vec(),
+            vapid_private_key: self.0.seal(&vapid_context(id), vapid.pkcs8())?,
+            secret_key: self.new_secret_key(id, secret_key, now)?,
+            created_at: now,
+        })
+    }
+
+    /// A secret key to be added.
+    pub fn new_secret_key(
+        &self,
+        instance: InstanceId,
+        key: &SecretKey,
+        now: Timestamp,
+    ) -> Result<NewSecretKey, SealError> {
+        let text = key.reveal();
+        // A short key would be given away by its hint.
+        let hint = if text.len() >= 4 * HINT_LENGTH {
+            &text[text.len() - HINT_LENGTH..]
+        } else {
+            ""
+        };
+        let sealed = self
+            .0
+            .seal(&secret_key_context(instance), text.as_bytes())?;
+        Ok(NewSecretKey {
+            sealed,
+            hint: format!("…{hint}"),
+            created_at: now,
+        })
+    }
+
+    /// A gateway credential to be set.
+    pub fn new_credential(
+        &self,
+        instance: InstanceId,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<NewCredential, SealError> {
+        let platform = credential.platform();
+        let sealed = self.0.seal(
+            &credential_context(instance, platform),
+            &credential.to_stored(),
+        )?;
+        Ok(NewCredential {
+            platform,
+            sealed,
+            summary: credential.summary(),
+            set_at: now,
+        })
+    }
+
+    /// The secret key in a record.
+    pub fn open_secret_key(
+        &self,
+        instance: InstanceId,
+        record: &SecretKeyRecord,
+    ) -> Result<SecretKey, VaultError> {
+        let bytes = self.0.open(&secret_key_context(instance), &record.sealed)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| VaultError::Key)?;
+        SecretKey::parse(text).map_err(|_| VaultError::Key)
+    }
+
+    /// The VAPID key in a record.
+    pub fn open_vapid_key(&self, record: &InstanceRecord) -> Result<Es256Key, VaultError> {
+        let bytes = self
+            .0
+            .open(&vapid_context(record.id), &record.vapid_private_key)?;
+        Es256Key::from_pkcs8(&bytes).map_err(|_| VaultError::Key)
+    }
+
+    /// The gateway credential in a record.
+    pub fn open_credential(
+        &self,
+        instance: InstanceId,
+        record: &CredentialRecord,
+    ) -> Result<Credential, VaultError> {
+        let bytes = self.0.open(
+            &credential_context(instance, record.platform),
+            &record.sealed,
+        )?;
+        Ok(Credential::from_stored(record.platform, &bytes)?)
+    }
+}
+
+fn vapid_context(instance: InstanceId) -> String {
+    format!("instance/{instance}/vapid")
+}
+
+fn secret_key_context(instance: InstanceId) -> String {
+    format!("instance/{instance}/secret-key")
+}
+
+fn credential_context(instance: InstanceId, platform: Platform) -> String {
+    format!("instance/{instance}/credential/{platform}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_key_opens_for_its_instance_alone() {
+        let vault = Vault::new(MasterKey::random());
+        let (id, other) = (InstanceId::random(), InstanceId::random());
+        let key = SecretKey::parse("0123456789ABCDEF0123456789ABCDEF").unwrap();
+        let name = InstanceName::parse("shop").unwrap();
+        let new = vault
+            .new_instance(id, name, &key, Timestamp::from_secs(1))
+            .unwrap();
+        assert_eq!(new.secret_key.hint, "…CDEF");
+        let record = SecretKeyRecord {
+            id: store::instances::SecretKeyId(1),
+            sealed: new.secret_key.sealed,
+            hint: new.secret_key.hint,
+            created_at: new.created_at,
+        };
+        assert_eq!(
+            vault.open_secret_key(id, &record).unwrap().reveal(),
+            key.reveal()
+        );
+        assert!(vault.open_secret_key(other, &record).is_err());
+        assert!(
+            Vault::new(MasterKey::random())
+                .open_secret_key(id, &record)
+                .is_err()
+        );
+        let short = SecretKey::parse("abcdef").unwrap();
+        assert_eq!(
+            vault
+                .new_secret_key(id, &short, Timestamp::from_secs(1))
+                .unwrap()
+                .hint,
+            "…"
+        );
+    }
+}
