@@ -167,6 +167,11 @@ impl Rs256Key {
             .map_err(|_| InvalidKey::WrongKind("RSA"))
     }
 
+    /// The public key (DER), which tells two keys apart.
+    pub fn public_key(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
     /// Signs with RSASSA-PKCS1-v1_5 and SHA-256.
     pub fn sign<H: Serialize, C: Serialize>(
         &self,

@@ -1,1 +1,290 @@
-//! How Heliostat reaches devices: APNs, FCM and Web Push behind one send call.
+//! How deliveries reach devices: APNs, FCM and Web Push behind one [`Channel::send`].
+//!
+//! Each gateway is a module with the same parts: `auth` or `vapid` (who we are), `request` (what is sent), `response` (what
+//! the answer means; the only place that knows the gateway's error words). All of them share the outbound client in `http`.
+//! Nothing here decides what an outcome leads to, retries by schedule, or knows of a store.
+
+mod apns;
+mod fcm;
+mod http;
+mod webpush;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::Clock;
+use domain::credential::{ApnsCredential, FcmCredential};
+use domain::device::{ApnsEnvironment, Platform, Recipient};
+use domain::jws::Es256Key;
+use domain::outcome::Outcome;
+use domain::payload::Rendered;
+use domain::publish::PublishId;
+use url::Url;
+
+pub use http::{Guard, Refused};
+
+/// How gateways are reached.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Base URL of APNs.
+    pub apns_url: String,
+    /// Base URL of APNs' sandbox.
+    pub apns_sandbox_url: String,
+    /// Base URL of FCM.
+    pub fcm_url: String,
+    /// Roots to trust besides the system's, in PEM.
+    pub extra_ca_pem: Option<Vec<u8>>,
+    /// Networks that URLs chosen by others may lead to although they are not public, on any port.
+    pub outbound_allow: Vec<ipnet::IpNet>,
+    /// Whom a push service may turn to, `mailto:…` or `https:…`; empty for nobody. RFC 8292 section 2.1 asks for it, and
+    /// Apple refuses tokens without.
+    pub vapid_contact: String,
+    /// How long a request may wait for its answer.
+    pub request_timeout: Duration,
+    /// How long a connection may take until it can be used.
+    pub connect_timeout: Duration,
+    /// How many connections one host gets.
+    pub connections_per_host_max: usize,
+    /// How many requests are under way at once on one connection, if the far side allows so many.
+    pub in_flight_per_connection_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            apns_url: "https://api.push.apple.com".into(),
+            apns_sandbox_url: "https://api.sandbox.push.apple.com".into(),
+            fcm_url: "https://fcm.googleapis.com".into(),
+            extra_ca_pem: None,
+            outbound_allow: Vec::new(),
+            vapid_contact: String::new(),
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            connections_per_host_max: 4,
+            in_flight_per_connection_max: 500,
+        }
+    }
+}
+
+/// Why the gateways cannot be used as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayError {
+    /// A base URL is not of the form `https://host[:port]`.
+    #[error("the {which} URL {url:?} is not of the form https://host[:port]")]
+    Url {
+        /// Whose URL.
+        which: &'static str,
+        /// What was configured.
+        url: String,
+    },
+    /// The contact is neither `mailto:` nor `https:`.
+    #[error("the VAPID contact {0:?} is neither a mailto: nor an https: URL")]
+    Contact(String),
+    /// The extra roots are no PEM file with certificates.
+    #[error(
+        "the extra root certificates cannot be read: a PEM file with at least one certificate is needed"
+    )]
+    ExtraCa,
+    /// Neither the system nor the configuration has a root certificate.
+    #[error(
+        "there are no root certificates: install the system's (package ca-certificates), or configure an extra one"
+    )]
+    NoRoots,
+    /// The TLS library refuses its own defaults.
+    #[error("TLS cannot be set up")]
+    Tls,
+}
+
+struct Inner {
+    http: http::HttpClient,
+    clock: Arc<dyn Clock>,
+    apns: apns::Registry,
+    fcm: fcm::Registry,
+    web: webpush::Registry,
+}
+
+/// All gateways. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateways(Arc<Inner>);
+
+impl Gateways {
+    /// Reads the root certificates and checks the configuration; connects to nothing yet.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, GatewayError> {
+        let http = http::HttpClient::new(&config)?;
+        let production = base_target("APNs", &config.apns_url)?;
+        let sandbox = base_target("APNs sandbox", &config.apns_sandbox_url)?;
+        let fcm = base_target("FCM", &config.fcm_url)?;
+        let contact = config.vapid_contact;
+        let fine = contact.is_empty()
+            || Url::parse(&contact).is_ok_and(|url| matches!(url.scheme(), "mailto" | "https"));
+        if !fine {
+            return Err(GatewayError::Contact(contact));
+        }
+        let inner = Inner {
+            apns: apns::Registry::new(production, sandbox),
+            fcm: fcm::Registry::new(fcm),
+            web: webpush::Registry::new(contact.into()),
+            http,
+            clock,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The way to APNs for whoever holds this credential. Channels of the same credential share connections and token.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the callers hold it to hand it over"
+    )]
+    pub fn apns(&self, credential: Arc<ApnsCredential>) -> Channel {
+        Channel(Way::Apns(self.0.apns.gateway(
+            &credential,
+            &self.0.http,
+            &self.0.clock,
+        )))
+    }
+
+    /// The way to FCM for whoever holds this credential. Channels of the same credential share connections and token.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the callers hold it to hand it over"
+    )]
+    pub fn fcm(&self, credential: Arc<FcmCredential>) -> Channel {
+        Channel(Way::Fcm(self.0.fcm.gateway(
+            &credential,
+            &self.0.http,
+            &self.0.clock,
+        )))
+    }
+
+    /// The way to all Web Push services for the instance with this VAPID key. Connections are shared by all instances,
+    /// VAPID tokens by the channels of the same key.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the callers hold it to hand it over"
+    )]
+    pub fn web_push(&self, vapid: Arc<Es256Key>) -> Channel {
+        Channel(Way::Web(self.0.web.gateway(
+            &vapid,
+            &self.0.http,
+            &self.0.clock,
+        )))
+    }
+
+    /// The guard that URLs chosen by others have to pass.
+    pub fn guard(&self) -> &Guard {
+        self.0.http.guard()
+    }
+
+    /// Takes no new deliveries, waits until those under way are answered or have timed out, and ends all connections.
+    pub async fn close(&self) {
+        self.0.http.close().await;
+    }
+}
+
+impl fmt::Debug for Gateways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gateways")
+    }
+}
+
+#[derive(Clone)]
+enum Way {
+    Apns(Arc<apns::Apns>),
+    Fcm(Arc<fcm::Fcm>),
+    Web(Arc<webpush::WebPush>),
+}
+
+/// One instance's way to one gateway. A clone shares connections and provider token.
+#[derive(Clone)]
+pub struct Channel(Way);
+
+impl Channel {
+    /// The platform whose devices it reaches.
+    pub fn platform(&self) -> Platform {
+        match &self.0 {
+            Way::Apns(_) => Platform::Apns,
+            Way::Fcm(_) => Platform::Fcm,
+            Way::Web(_) => Platform::Web,
+        }
+    }
+
+    /// Hands a delivery to the gateway. Every failure of the way is an outcome too; a delivery whose recipient or payload is
+    /// of another platform is rejected. Dropping the future gives the request up.
+    pub async fn send(&self, delivery: &Delivery<'_>) -> Attempt {
+        match &self.0 {
+            Way::Apns(apns) => apns.send(delivery).await,
+            Way::Fcm(fcm) => fcm.send(delivery).await.into(),
+            Way::Web(web) => web.send(delivery).await.into(),
+        }
+    }
+
+    /// How many sends are useful at once now: what the gateway's SETTINGS and our own limits allow on all connections that
+    /// there may be. More are not wrong, they wait.
+    pub fn in_flight_limit(&self) -> usize {
+        match &self.0 {
+            Way::Apns(apns) => apns.in_flight_limit(),
+            Way::Fcm(fcm) => fcm.in_flight_limit(),
+            Way::Web(web) => web.in_flight_limit(),
+        }
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channel({})", self.platform())
+    }
+}
+
+/// One publish to one device.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The publish.
+    pub publish: PublishId,
+    /// The device.
+    pub recipient: &'a Recipient,
+    /// What the device gets.
+    pub payload: &'a Rendered,
+}
+
+/// What became of handing a delivery over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Which of Apple's gateways knows the device, if that was found to be another one than the recipient says.
+    pub environment: Option<ApnsEnvironment>,
+}
+
+impl From<Outcome> for Attempt {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            environment: None,
+        }
+    }
+}
+
+/// A delivery that was given to the wrong channel: a mistake of ours that must cost neither a device nor the process.
+fn wrong_platform() -> Outcome {
+    Outcome::rejected("wrong_platform")
+}
+
+fn base_target(which: &'static str, text: &str) -> Result<http::Target, GatewayError> {
+    let wrong = || GatewayError::Url {
+        which,
+        url: text.into(),
+    };
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    let plain = url.path() == "/"
+        && url.query().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !plain {
+        return Err(wrong());
+    }
+    http::Target::new(&url).ok_or_else(wrong)
+}

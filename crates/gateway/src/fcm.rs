@@ -1,0 +1,116 @@
+//! FCM, HTTP v1. Firebase: REST resource `projects.messages`, method `send`.
+//!
+//! One [`Fcm`] per credential: its own connections, and one access token from the token endpoint that the service-account
+//! file names.
+
+mod auth;
+mod request;
+mod response;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use domain::clock::Clock;
+use domain::credential::FcmCredential;
+use domain::device::GatewayToken;
+use domain::outcome::Outcome;
+use domain::payload::Rendered;
+use http::uri::PathAndQuery;
+
+use crate::http::{Destination, HttpClient, Target};
+use crate::{Delivery, wrong_platform};
+use auth::{AccessToken, AccessTokens};
+use response::Answered;
+
+/// The gateways by credential.
+pub(crate) struct Registry {
+    target: Target,
+    gateways: Mutex<HashMap<Key, Arc<Fcm>>>,
+}
+
+/// What makes a service account the same one.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    client_email: Box<str>,
+    project_id: Box<str>,
+    private_key_id: Box<str>,
+    token_uri: Box<str>,
+    public_key: Box<[u8]>,
+}
+
+impl Registry {
+    pub(crate) fn new(target: Target) -> Self {
+        Self {
+            target,
+            gateways: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn gateway(
+        &self,
+        credential: &Arc<FcmCredential>,
+        http: &HttpClient,
+        clock: &Arc<dyn Clock>,
+    ) -> Arc<Fcm> {
+        let key = Key {
+            client_email: credential.client_email().into(),
+            project_id: credential.project_id().into(),
+            private_key_id: credential.private_key_id().into(),
+            token_uri: credential.token_uri().into(),
+            public_key: credential.key().public_key().into(),
+        };
+        let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        let gateway = gateways.entry(key).or_insert_with(|| {
+            Arc::new(Fcm {
+                path: request::path(credential.project_id()),
+                tokens: AccessTokens::new(Arc::clone(credential), Arc::clone(clock), http.clone()),
+                clock: Arc::clone(clock),
+                destination: http.own_destination(self.target.clone()),
+            })
+        });
+        Arc::clone(gateway)
+    }
+}
+
+/// FCM for one credential.
+pub(crate) struct Fcm {
+    path: PathAndQuery,
+    tokens: AccessTokens,
+    clock: Arc<dyn Clock>,
+    destination: Arc<Destination>,
+}
+
+impl Fcm {
+    pub(crate) async fn send(&self, delivery: &Delivery<'_>) -> Outcome {
+        let (GatewayToken::Fcm(token), Rendered::Fcm(message)) =
+            (&delivery.recipient.token, delivery.payload)
+        else {
+            return wrong_platform();
+        };
+        let body = Bytes::from(message.body(token));
+        let access = match self.tokens.current().await {
+            Ok(access) => access,
+            Err(outcome) => return outcome,
+        };
+        match self.ask(&access, body.clone()).await {
+            Answered::Outcome(outcome) => outcome,
+            Answered::Unauthenticated => match self.tokens.renew(&access).await {
+                Ok(access) => self.ask(&access, body).await.outcome(),
+                Err(outcome) => outcome,
+            },
+        }
+    }
+
+    pub(crate) fn in_flight_limit(&self) -> usize {
+        self.destination.in_flight_limit()
+    }
+
+    async fn ask(&self, access: &AccessToken, body: Bytes) -> Answered {
+        let make = || request::send(self.destination.target(), &self.path, access.header());
+        match self.destination.send(make, body).await {
+            Ok(answer) => response::read(&answer, self.clock.now()),
+            Err(failure) => Answered::Outcome(failure.outcome()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The one outbound HTTP client.
+//!
+//! Requests go to a [`Destination`], which keeps a few HTTP/2 connections and multiplexes on them (HTTP/1.1 where the far
+//! side knows nothing newer). No redirects, no proxy from the environment, no decompression; every wait, body and header
+//! list is bounded. Knows nothing of gateways. Invariant: a request is sent again by itself only when the far side said,
+//! or the protocol guarantees, that it was not processed.
+
+mod address;
+mod connection;
+mod dial;
+mod guard;
+mod multiplexed;
+mod pool;
+mod retry_after;
+mod serial;
+mod target;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::outcome::Outcome;
+use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::{Config, GatewayError};
+
+pub use guard::{Guard, Refused};
+pub(crate) use pool::Destination;
+pub(crate) use retry_after::retry_after;
+pub(crate) use target::Target;
+
+/// The largest answer body that is read, in bytes; the rest is refused by resetting the stream.
+pub(crate) const ANSWER_BODY_LENGTH_MAX: usize = 64 * 1024;
+/// The largest header list of an answer, in bytes.
+const ANSWER_HEADERS_LENGTH_MAX: u32 = 16 * 1024;
+/// How many hosts chosen by others have connections or waiting requests at once.
+const GUARDED_DESTINATIONS_MAX: usize = 4096;
+/// How long a connection to a gateway of ours may lie idle. Apple asks to keep connections open.
+const OWN_IDLE_MAX: Duration = Duration::from_secs(3600);
+/// How long a connection to a host chosen by others may lie idle.
+const GUARDED_IDLE_MAX: Duration = Duration::from_secs(120);
+/// How long over the timeout of requests closing may take before connections are cut.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Up to [`ANSWER_BODY_LENGTH_MAX`] bytes; less than all if the body was longer, broke off or came too slowly.
+    pub(crate) body: Bytes,
+}
+
+/// Why nothing came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The address guard said no; nothing was sent.
+    #[error("the address is not allowed: {0}")]
+    Refused(#[from] Refused),
+    /// The name server gave no address.
+    #[error("the host name could not be resolved")]
+    Resolve,
+    /// No TCP connection.
+    #[error("no connection could be made")]
+    Connect,
+    /// No TLS session, most often because the certificate is not trusted.
+    #[error("no TLS session could be made")]
+    Tls,
+    /// TLS, but then no HTTP.
+    #[error("the far side does not speak HTTP")]
+    Handshake,
+    /// No answer in time. The request may have been processed.
+    #[error("no answer in time")]
+    Timeout,
+    /// No free stream in time; nothing was sent.
+    #[error("no free stream in time")]
+    Saturated,
+    /// The connection ended before the answer. The request may have been processed.
+    #[error("the connection was lost")]
+    ConnectionLost,
+    /// The far side ended the stream, or broke the protocol on it. The request may have been processed.
+    #[error("the stream was reset")]
+    StreamReset,
+    /// The far side says that it did not process the request, again and again.
+    #[error("the stream was refused")]
+    StreamRefused,
+    /// Too many hosts at once; nothing was sent.
+    #[error("too many hosts at once")]
+    TooManyHosts,
+    /// The client is closing; nothing was sent.
+    #[error("the client is closing")]
+    Closing,
+}
+
+impl Failure {
+    /// What a failure of the way means for a delivery: not now. A gateway that is guarded decides by itself what
+    /// [`Failure::Refused`] means.
+    pub(crate) fn outcome(self) -> Outcome {
+        Outcome::retry(match self {
+            Self::Refused(_) => "address_not_allowed",
+            Self::Resolve => "resolve_failed",
+            Self::Connect => "connect_failed",
+            Self::Tls => "tls_failed",
+            Self::Handshake => "handshake_failed",
+            Self::Timeout => "timeout",
+            Self::Saturated => "saturated",
+            Self::ConnectionLost => "connection_lost",
+            Self::StreamReset => "stream_reset",
+            Self::StreamRefused => "stream_refused",
+            Self::TooManyHosts => "too_many_hosts",
+            Self::Closing => "closing",
+        })
+    }
+}
+
+/// What all destinations share.
+#[derive(Debug)]
+struct Context {
+    guard: Guard,
+    tls: Arc<rustls::ClientConfig>,
+    request_timeout: Duration,
+    connect_timeout: Duration,
+    connections_max: usize,
+    in_flight_max: usize,
+    tasks: TaskTracker,
+    /// Cancelled: nothing new, finish what is in flight.
+    closing: CancellationToken,
+    /// Cancelled: drop everything.
+    cut: CancellationToken,
+}
+
+/// The client. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpClient {
+    context: Arc<Context>,
+    /// Destinations chosen by others, by origin.
+    guarded: Arc<Mutex<HashMap<Box<str>, Arc<Destination>>>>,
+}
+
+impl HttpClient {
+    pub(crate) fn new(config: &Config) -> Result<Self, GatewayError> {
+        let context = Context {
+            guard: Guard::new(config.outbound_allow.clone()),
+            tls: Arc::new(tls::client_config(config.extra_ca_pem.as_deref())?),
+            request_timeout: config.request_timeout,
+            connect_timeout: config.connect_timeout,
+            connections_max: config.connections_per_host_max.max(1),
+            in_flight_max: config.in_flight_per_connection_max.max(1),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            guarded: Arc::default(),
+        })
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.context.guard
+    }
+
+    /// A destination of its own, shared with nobody: for a gateway named by the operator, whose connections belong to one
+    /// credential. Its addresses are not checked.
+    pub(crate) fn own_destination(&self, target: Target) -> Arc<Destination> {
+        Arc::new(Destination::new(
+            Arc::clone(&self.context),
+            target,
+            false,
+            OWN_IDLE_MAX,
+        ))
+    }
+
+    /// The destination of a URL that somebody else chose, shared by all who send to its origin.
+    pub(crate) fn guarded_destination(&self, origin: &str) -> Result<Arc<Destination>, Failure> {
+        let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(destination) = guarded.get(origin) {
+            return Ok(Arc::clone(destination));
+        }
+        let url = Url::parse(origin).map_err(|_| Failure::Refused(Refused::NotUrl))?;
+        self.context.guard.check_parsed(&url)?;
+        let target = Target::new(&url).ok_or(Failure::Refused(Refused::HostForm))?;
+        if guarded.len() >= GUARDED_DESTINATIONS_MAX {
+            guarded.retain(|_, destination| {
+                Arc::strong_count(destination) > 1 || !destination.is_idle()
+            });
+            if guarded.len() >= GUARDED_DESTINATIONS_MAX {
+                return Err(Failure::TooManyHosts);
+            }
+        }
+        let destination = Arc::new(Destination::new(
+            Arc::clone(&self.context),
+            target,
+            true,
+            GUARDED_IDLE_MAX,
+        ));
+        guarded.insert(origin.into(), Arc::clone(&destination));
+        Ok(destination)
+    }
+
+    /// Ends all connections once their requests are answered or have timed out.
+    pub(crate) async fn close(&self) {
+        self.context.closing.cancel();
+        self.guarded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.context.tasks.close();
+        let grace = self.context.request_timeout + CLOSE_GRACE;
+        if tokio::time::timeout(grace, self.context.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections to gateways did not end in time and are cut");
+            self.context.cut.cancel();
+            self.context.tasks.wait().await;
+        }
+    }
+}
