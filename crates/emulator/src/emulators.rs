@@ -3,27 +3,26 @@
 //! Invariant: when [`start`] returns, every listener is bound and every file is written; when [`Emulators::stop`]
 //! returns, no task of theirs runs any more.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod start;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::clock::Clock;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::apns::{Apns, ProviderTokens};
 use crate::behaviour::{Behaviour, Gateway, Plan};
-use crate::browser::{self, Agents};
-use crate::control::Control;
-use crate::fcm::{AccessTokens, Fcm};
-use crate::http::{LINGER_SECONDS_MAX, Listener, Protocols};
+use crate::fcm::AccessTokens;
+use crate::http::LINGER_SECONDS_MAX;
 use crate::journal::{Notification, Totals, Verdict};
-use crate::keys::{Authority, Directory, ProviderKey, ServiceAccount, env_file};
 use crate::settings::{Change, Shared};
-use crate::web_push::{PushSubscription, Registry, WebPush};
+use crate::web_push::{PushSubscription, Registry};
+pub use start::start;
+use start::{https, reachable};
 
 /// Where to listen and where to put the files. Port 0 takes a free port.
 #[derive(Debug, Clone)]
@@ -84,238 +83,7 @@ struct Addresses {
     control: SocketAddr,
 }
 
-struct Listeners {
-    apns: Listener,
-    apns_sandbox: Listener,
-    fcm: Listener,
-    web_push: Listener,
-    browser: Listener,
-    control: Listener,
-}
-
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, Error> {
-        Ok(Self {
-            apns: Listener::bind("APNs", config.apns).await?,
-            apns_sandbox: Listener::bind("the APNs sandbox", config.apns_sandbox).await?,
-            fcm: Listener::bind("FCM", config.fcm).await?,
-            web_push: Listener::bind("Web Push", config.web_push).await?,
-            browser: Listener::bind("the WebSocket for browsers", config.browser).await?,
-            control: Listener::bind("the control API", config.control).await?,
-        })
-    }
-
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            apns: self.apns.address(),
-            apns_sandbox: self.apns_sandbox.address(),
-            fcm: self.fcm.address(),
-            web_push: self.web_push.address(),
-            browser: self.browser.address(),
-            control: self.control.address(),
-        }
-    }
-}
-
-struct Keys {
-    tls: rustls::ServerConfig,
-    provider: ProviderKey,
-    account: ServiceAccount,
-}
-
-/// How a client on this machine reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
-fn https(address: SocketAddr) -> String {
-    format!("https://{}", reachable(address))
-}
-
-/// The names that the Web Push listener goes by, the one in endpoints first.
-fn origins(address: SocketAddr) -> Vec<String> {
-    let port = address.port();
-    let mut origins = vec![https(address)];
-    for name in ["localhost", "127.0.0.1", "[::1]"] {
-        origins.push(format!("https://{name}:{port}"));
-    }
-    origins
-}
-
-/// Starts all emulators.
-///
-/// # Errors
-/// A listener that cannot bind, an output directory that cannot be written, or a key in it that cannot be used.
-pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Emulators, Error> {
-    let listeners = Listeners::bind(&config).await?;
-    let addresses = listeners.addresses();
-    // An RSA key takes a while to make.
-    let (directory, keys) =
-        tokio::task::spawn_blocking(move || open_keys(&config.out, addresses.fcm))
-            .await
-            .map_err(|_| Error::Crypto)??;
-    let shared = Arc::new(Shared::new(clock));
-    let registry = Arc::new(Registry::new(origins(addresses.web_push)));
-    let agents = Arc::new(Agents::new(Arc::clone(&registry)));
-    let access = Arc::new(AccessTokens::new(keys.account));
-    let tokens = Arc::new(ProviderTokens::new(keys.provider));
-    let env = environment(addresses, &directory, &tokens);
-    directory.write_public("env.sh", &env_file(&env))?;
-    let emulators = Emulators {
-        shared,
-        registry,
-        access,
-        addresses,
-        ca: Authority::path(&directory),
-        apns_key: ProviderKey::path(&directory),
-        service_account: ServiceAccount::path(&directory),
-        env,
-        tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
-    };
-    emulators.serve(listeners, &keys.tls, &tokens, &agents);
-    Ok(emulators)
-}
-
-fn open_keys(out: &Path, fcm: SocketAddr) -> Result<(Directory, Keys), Error> {
-    let directory = Directory::open(out)?;
-    let tls = Authority::open(&directory)?.server_config()?;
-    let provider = ProviderKey::open(&directory)?;
-    let account = ServiceAccount::open(&directory, format!("{}/token", https(fcm)))?;
-    Ok((
-        directory,
-        Keys {
-            tls,
-            provider,
-            account,
-        },
-    ))
-}
-
-fn environment(
-    addresses: Addresses,
-    directory: &Directory,
-    tokens: &ProviderTokens,
-) -> Vec<(&'static str, String)> {
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    vec![
-        ("HELIOSTAT_APNS_URL", https(addresses.apns)),
-        ("HELIOSTAT_APNS_SANDBOX_URL", https(addresses.apns_sandbox)),
-        ("HELIOSTAT_FCM_URL", https(addresses.fcm)),
-        (
-            "HELIOSTAT_OUTBOUND_CA_FILE",
-            text(Authority::path(directory)),
-        ),
-        ("HELIOSTAT_OUTBOUND_ALLOW", "127.0.0.0/8,::1/128".to_owned()),
-        ("APNS_KEY_ID", tokens.key_id().to_owned()),
-        ("APNS_TEAM_ID", tokens.team_id().to_owned()),
-        ("EMULATOR_APNS_KEY_FILE", text(ProviderKey::path(directory))),
-        (
-            "EMULATOR_SERVICE_ACCOUNT_FILE",
-            text(ServiceAccount::path(directory)),
-        ),
-        ("EMULATOR_WEB_PUSH_URL", https(addresses.web_push)),
-        (
-            "EMULATOR_BROWSER_URL",
-            format!("ws://{}/", reachable(addresses.browser)),
-        ),
-        (
-            "EMULATOR_CONTROL_URL",
-            format!("http://{}", reachable(addresses.control)),
-        ),
-    ]
-}
-
 impl Emulators {
-    fn serve(
-        &self,
-        listeners: Listeners,
-        tls: &rustls::ServerConfig,
-        tokens: &Arc<ProviderTokens>,
-        agents: &Arc<Agents>,
-    ) {
-        let shared = || Arc::clone(&self.shared);
-        let settings = |gateway| Arc::clone(self.shared.settings(gateway));
-        let end = || (self.tasks.clone(), self.stop.clone());
-        for (gateway, listener) in [
-            (Gateway::Apns, listeners.apns),
-            (Gateway::ApnsSandbox, listeners.apns_sandbox),
-        ] {
-            let service = Arc::new(Apns::new(gateway, shared(), Arc::clone(tokens)));
-            let (tasks, stop) = end();
-            self.tasks.spawn(listener.serve(
-                tls.clone(),
-                Protocols::Http2Only,
-                service,
-                settings(gateway),
-                tasks,
-                stop,
-            ));
-        }
-        let both = Protocols::Http2AndHttp1;
-        let (tasks, stop) = end();
-        let fcm = Arc::new(Fcm::new(shared(), Arc::clone(&self.access)));
-        self.tasks.spawn(listeners.fcm.serve(
-            tls.clone(),
-            both,
-            fcm,
-            settings(Gateway::Fcm),
-            tasks,
-            stop,
-        ));
-        let (tasks, stop) = end();
-        let web_push = Arc::new(WebPush::new(
-            shared(),
-            Arc::clone(&self.registry),
-            Arc::clone(agents),
-        ));
-        self.tasks.spawn(listeners.web_push.serve(
-            tls.clone(),
-            both,
-            web_push,
-            settings(Gateway::WebPush),
-            tasks,
-            stop,
-        ));
-        let (tasks, stop) = end();
-        let control = Control::new(
-            shared(),
-            Arc::clone(&self.registry),
-            Arc::clone(agents),
-            Arc::clone(&self.access),
-        );
-        let control = Arc::new(control);
-        let plain = control.own_settings();
-        self.tasks.spawn(listeners.control.serve(
-            tls.clone(),
-            Protocols::PlainHttp1,
-            control,
-            plain,
-            tasks,
-            stop,
-        ));
-        let (tasks, stop) = end();
-        let (agents, clock, ends) = (
-            Arc::clone(agents),
-            Arc::clone(&self.shared.clock),
-            stop.clone(),
-        );
-        self.tasks
-            .spawn(listeners.browser.accept_each(tasks, stop, move |stream| {
-                browser::serve(
-                    stream,
-                    Arc::clone(&agents),
-                    Arc::clone(&clock),
-                    ends.clone(),
-                )
-            }));
-    }
-
     /// Where a gateway listens. The token endpoint is on FCM's listener.
     pub fn address(&self, gateway: Gateway) -> SocketAddr {
         match gateway {
