@@ -1,5 +1,9 @@
 //! Publishes: which bodies are taken, which are refused and how, and what each gateway is given.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a JSON literal reads best where it is written"
+)]
 
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
@@ -162,6 +166,10 @@ fn what_a_gateway_would_refuse_is_refused_at_once() {
     ] {
         assert!(refusal(AudienceKind::Interests, &interests(part)).contains("too large"));
     }
+}
+
+#[test]
+fn a_refusal_names_the_field() {
     for (part, field) in [
         (json!({"apns": []}), "`apns`"),
         (json!({"apns": {}}), "`apns.aps`"),
