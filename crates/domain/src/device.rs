@@ -343,6 +343,7 @@ pub struct Recipient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
 
     // The receiver of RFC 8291 appendix A.
