@@ -271,6 +271,10 @@ fn an_apple_device_is_woken_only_as_asked() {
     assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
     assert_eq!((sent.push_type, sent.priority), ("alert", None));
 
+    let (body, sent) = apns(json!({"aps": {}, "data": {"a": 1}}));
+    assert_eq!(body["aps"], json!({"content-available": 1}));
+    assert_eq!(sent.push_type, "background");
+
     let (body, _) = apns(json!({"alert": "beside aps"}));
     assert_eq!(body["aps"]["alert"], "beside aps");
 }

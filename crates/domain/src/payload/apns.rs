@@ -69,9 +69,13 @@ impl ApnsPayload {
     pub fn parse(part: &RawValue) -> Result<Self, InvalidPublish> {
         let mut part = object("apns", part)?;
         let aps: Option<Map<String, Value>> = take(&mut part, "apns", "aps", "an object")?;
-        let mut aps = aps.unwrap_or_default();
         // Beams' payload reference shows `alert` beside `aps` as well as in it.
-        if let Some(alert) = take::<Value>(&mut part, "apns", "alert", "a string or an object")? {
+        let alert: Option<Value> = take(&mut part, "apns", "alert", "a string or an object")?;
+        if aps.is_none() && alert.is_none() {
+            return Err(InvalidPublish::new("apns.aps", "aps is required"));
+        }
+        let mut aps = aps.unwrap_or_default();
+        if let Some(alert) = alert {
             aps.entry("alert").or_insert(alert);
         }
         check_aps(&aps)?;
@@ -165,9 +169,6 @@ impl ApnsPayload {
 }
 
 fn check_aps(aps: &Map<String, Value>) -> Result<(), InvalidPublish> {
-    if aps.is_empty() {
-        return Err(InvalidPublish::new("apns.aps", "aps is required"));
-    }
     if aps
         .get("alert")
         .is_some_and(|alert| !alert.is_string() && !alert.is_object())
