@@ -97,7 +97,7 @@ async fn what_is_wrong_with_a_request_is_said_in_apples_words() {
     ];
     for (reason, status, spoil) in cases {
         let answer = send(spoil(world.apns(Gateway::Apns, &device_token(1)))).await;
-        assert_eq!(answer.refusal(), (*status, *reason.to_owned()));
+        assert_eq!(answer.refusal(), (*status, (*reason).to_owned()));
         assert_eq!(answer.header("apns-id").len(), 36, "{reason}");
         assert_eq!(world.last().reason.as_deref(), Some(*reason));
     }

@@ -373,3 +373,39 @@ async fn on_http_1_what_is_about_streams_drops_the_connection() {
     let answer = send(old.post(&endpoint).header("ttl", "1")).await;
     assert_eq!((answer.status, answer.header("connection")), (201, "close"));
 }
+
+/// reqwest sends again by itself what a server says it has not processed, and only that.
+#[tokio::test]
+async fn what_was_not_processed_can_be_sent_again_at_once() {
+    let world = World::new().await;
+    let sender = Sender::new();
+    for (gateway, token) in tokens(&world) {
+        let key = token.rsplit('/').next().unwrap();
+        let refused = Behaviour::RstStream {
+            code: ResetCode::RefusedStream,
+        };
+        for behaviour in [Behaviour::Goaway { abrupt: true }, refused] {
+            let before = world.emulators.accepted_for(gateway, key);
+            let unanswered = world.emulators.total(gateway, Verdict::Unanswered);
+            world
+                .emulators
+                .set_behaviour_times(gateway, Some(&token), behaviour.clone(), 1)
+                .unwrap();
+            let answer = notify(&world, gateway, &token, &sender).await;
+            assert!(
+                answer.status < 300,
+                "{gateway} {behaviour:?}: {}",
+                answer.status
+            );
+            assert_eq!(
+                world.emulators.accepted_for(gateway, key),
+                before + 1,
+                "{gateway} {behaviour:?}"
+            );
+            assert_eq!(
+                world.emulators.total(gateway, Verdict::Unanswered),
+                unanswered + 1
+            );
+        }
+    }
+}

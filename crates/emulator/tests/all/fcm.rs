@@ -9,13 +9,9 @@ use crate::support::{Answer, World, client, send};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-fn message(fields: Value) -> Value {
-    let mut message = json!({ "token": "device-1:APA91b" });
-    message
-        .as_object_mut()
-        .unwrap()
-        .extend(fields.as_object().unwrap().clone());
-    json!({ "message": message })
+fn message(mut fields: Value) -> Value {
+    fields["token"] = json!("device-1:APA91b");
+    json!({ "message": fields })
 }
 
 fn error_code(answer: &Answer) -> String {
@@ -250,16 +246,16 @@ async fn the_token_endpoint_wants_a_correct_assertion() {
     type Spoil = fn(&mut Value);
     let cases: &[(&str, Spoil)] = &[
         ("invalid_grant", |claims| {
-            claims["iss"] = json!("other@example.com")
+            claims["iss"] = json!("other@example.com");
         }),
         ("invalid_grant", |claims| {
-            claims["aud"] = json!("https://oauth2.googleapis.com/token")
+            claims["aud"] = json!("https://oauth2.googleapis.com/token");
         }),
         ("invalid_grant", |claims| {
-            claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 3601)
+            claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 3601);
         }),
         ("invalid_grant", |claims| {
-            claims["exp"] = claims["iat"].clone()
+            claims["exp"] = claims["iat"].clone();
         }),
         ("invalid_grant", |claims| {
             claims["iat"] = json!(claims["iat"].as_i64().unwrap() - 7200);
@@ -270,10 +266,10 @@ async fn the_token_endpoint_wants_a_correct_assertion() {
             claims["exp"] = json!(claims["exp"].as_i64().unwrap() + 3000);
         }),
         ("invalid_scope", |claims| {
-            claims["scope"] = json!("https://www.googleapis.com/auth/drive")
+            claims["scope"] = json!("https://www.googleapis.com/auth/drive");
         }),
         ("invalid_scope", |claims| {
-            drop(claims.as_object_mut().unwrap().remove("scope"))
+            drop(claims.as_object_mut().unwrap().remove("scope"));
         }),
     ];
     for (error, spoil) in cases {

@@ -1,6 +1,5 @@
 //! Drives every listener of the emulators from outside, over real TLS and HTTP/2.
 
-#![expect(missing_docs, reason = "tests")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

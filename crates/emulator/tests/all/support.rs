@@ -14,44 +14,44 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Long enough for a busy machine; nothing is expected to take so long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub const NOW_S: i64 = 1_790_000_000;
+pub(crate) const NOW_S: i64 = 1_790_000_000;
 
-pub struct World {
+pub(crate) struct World {
     pub emulators: Emulators,
     pub clock: Arc<ManualClock>,
     pub http: reqwest::Client,
     pub out: TempDir,
 }
 
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
 
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or("").to_owned()
     }
 
     /// Status and Apple's word.
-    pub fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         (self.status, self.reason())
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned();
@@ -63,13 +63,13 @@ impl Answer {
     }
 }
 
-pub fn install_provider() {
+pub(crate) fn install_provider() {
     // An error only says that another test was first.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         install_provider();
         let out = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW_S)));
@@ -85,21 +85,21 @@ impl World {
         }
     }
 
-    pub fn now_s(&self) -> i64 {
+    pub(crate) fn now_s(&self) -> i64 {
         self.clock.now().as_secs()
     }
 
-    pub fn env(&self, name: &str) -> &str {
+    pub(crate) fn env(&self, name: &str) -> &str {
         self.emulators.env_value(name).unwrap()
     }
 
-    pub fn last(&self) -> Arc<Notification> {
+    pub(crate) fn last(&self) -> Arc<Notification> {
         self.emulators.recent().pop().unwrap()
     }
 
     // --- APNs ---
 
-    pub fn provider_token(&self, kid: &str, iss: &str, iat: i64) -> String {
+    pub(crate) fn provider_token(&self, kid: &str, iss: &str, iat: i64) -> String {
         let pem = std::fs::read(self.emulators.apns_key_file()).unwrap();
         let header = Header {
             kid: Some(kid.to_owned()),
@@ -110,7 +110,7 @@ impl World {
         jsonwebtoken::encode(&header, &json!({ "iss": iss, "iat": iat }), &key).unwrap()
     }
 
-    pub fn good_provider_token(&self) -> String {
+    pub(crate) fn good_provider_token(&self) -> String {
         self.provider_token(
             self.env("APNS_KEY_ID"),
             self.env("APNS_TEAM_ID"),
@@ -118,7 +118,7 @@ impl World {
         )
     }
 
-    pub fn apns(&self, gateway: Gateway, token: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn apns(&self, gateway: Gateway, token: &str) -> reqwest::RequestBuilder {
         self.http
             .post(format!("{}/3/device/{token}", self.emulators.url(gateway)))
             .bearer_auth(self.good_provider_token())
@@ -129,12 +129,12 @@ impl World {
 
     // --- FCM ---
 
-    pub fn account(&self) -> Value {
+    pub(crate) fn account(&self) -> Value {
         serde_json::from_slice(&std::fs::read(self.emulators.service_account_file()).unwrap())
             .unwrap()
     }
 
-    pub fn assertion(&self, spoil: impl FnOnce(&mut Value)) -> String {
+    pub(crate) fn assertion(&self, spoil: impl FnOnce(&mut Value)) -> String {
         let account = self.account();
         let mut claims = json!({
             "iss": account["client_email"],
@@ -153,7 +153,7 @@ impl World {
         jsonwebtoken::encode(&header, &claims, &key).unwrap()
     }
 
-    pub async fn exchange(&self, grant_type: &str, assertion: &str) -> Answer {
+    pub(crate) async fn exchange(&self, grant_type: &str, assertion: &str) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", grant_type)
             .append_pair("assertion", assertion)
@@ -167,7 +167,7 @@ impl World {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    pub async fn access_token(&self) -> String {
+    pub(crate) async fn access_token(&self) -> String {
         let answer = self
             .exchange(
                 "urn:ietf:params:oauth:grant-type:jwt-bearer",
@@ -178,7 +178,7 @@ impl World {
         answer.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn fcm(&self, access_token: &str, body: &Value) -> Answer {
+    pub(crate) async fn fcm(&self, access_token: &str, body: &Value) -> Answer {
         let url = format!(
             "{}/v1/projects/{}/messages:send",
             self.emulators.url(Gateway::Fcm),
@@ -190,7 +190,7 @@ impl World {
 
     // --- Web Push ---
 
-    pub fn web_push(
+    pub(crate) fn web_push(
         &self,
         subscription: &PushSubscription,
         sender: &Sender,
@@ -204,7 +204,7 @@ impl World {
             .body(body)
     }
 
-    pub fn vapid(&self, sender: &Sender, spoil: impl FnOnce(&mut Value)) -> String {
+    pub(crate) fn vapid(&self, sender: &Sender, spoil: impl FnOnce(&mut Value)) -> String {
         let mut claims = json!({
             "aud": self.emulators.url(Gateway::WebPush),
             "exp": self.now_s() + 3600,
@@ -218,13 +218,13 @@ impl World {
 }
 
 /// An application server and its VAPID key.
-pub struct Sender {
+pub(crate) struct Sender {
     pub public: String,
     signing: EncodingKey,
 }
 
 impl Sender {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self {
             public: URL_SAFE_NO_PAD.encode(key.public_key().as_ref()),
@@ -234,14 +234,14 @@ impl Sender {
 }
 
 /// Encrypts with another implementation than the emulator's.
-pub fn encrypt(subscription: &PushSubscription, clear: &[u8]) -> Vec<u8> {
+pub(crate) fn encrypt(subscription: &PushSubscription, clear: &[u8]) -> Vec<u8> {
     let public = URL_SAFE_NO_PAD.decode(&subscription.keys.p256dh).unwrap();
     let auth = URL_SAFE_NO_PAD.decode(&subscription.keys.auth).unwrap();
     ece::encrypt(&public, &auth, clear).unwrap()
 }
 
 /// A client that trusts the emulators' CA and nothing else.
-pub fn client(emulators: &Emulators) -> reqwest::ClientBuilder {
+pub(crate) fn client(emulators: &Emulators) -> reqwest::ClientBuilder {
     let ca = std::fs::read(emulators.ca_file()).unwrap();
     reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()])
@@ -251,16 +251,16 @@ pub fn client(emulators: &Emulators) -> reqwest::ClientBuilder {
 }
 
 /// A device token that Apple could have given.
-pub fn device_token(n: usize) -> String {
+pub(crate) fn device_token(n: usize) -> String {
     format!("{n:064x}")
 }
 
-pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     Answer::of(request.send().await.unwrap()).await
 }
 
 /// Waits until `is` holds.
-pub async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(5)).await;

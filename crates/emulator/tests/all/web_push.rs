@@ -107,6 +107,16 @@ async fn a_message_that_breaks_a_rule_is_refused() {
             (*status, &json!(word))
         );
     }
+}
+
+#[tokio::test]
+async fn a_message_needs_a_ttl_and_a_well_formed_encryption_header() {
+    let world = World::new().await;
+    let sender = Sender::new();
+    let subscription = world
+        .emulators
+        .create_subscription(Some(&sender.public))
+        .unwrap();
     let bare = |ttl: Option<&str>, encoding: Option<&str>, body: Vec<u8>| {
         let mut request = world.http.post(&subscription.endpoint).body(body);
         request = request.header("authorization", world.vapid(&sender, |_| {}));
@@ -171,20 +181,20 @@ async fn the_sender_must_be_who_it_says() {
     type Spoil = fn(&mut Value);
     let cases: &[(&str, Spoil)] = &[
         ("vapid-audience-mismatch", |claims| {
-            claims["aud"] = json!("https://push.example.com")
+            claims["aud"] = json!("https://push.example.com");
         }),
         ("vapid-audience-mismatch", |claims| {
             claims["aud"] = json!(format!("{}/", claims["aud"].as_str().unwrap()));
         }),
         ("expired-vapid", |claims| {
-            claims["exp"] = json!(claims["exp"].as_i64().unwrap() - 3600)
+            claims["exp"] = json!(claims["exp"].as_i64().unwrap() - 3600);
         }),
         ("vapid-valid-too-long", |claims| {
-            claims["exp"] = json!(claims["exp"].as_i64().unwrap() + 23 * 3600 + 1)
+            claims["exp"] = json!(claims["exp"].as_i64().unwrap() + 23 * 3600 + 1);
         }),
         ("bad-vapid-contact", |claims| claims["sub"] = json!("me")),
         ("bad-vapid-contact", |claims| {
-            drop(claims.as_object_mut().unwrap().remove("sub"))
+            drop(claims.as_object_mut().unwrap().remove("sub"));
         }),
     ];
     let post = |authorization: &str| {
