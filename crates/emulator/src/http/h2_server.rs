@@ -203,3 +203,117 @@ fn send(respond: &mut SendResponse<Bytes>, response: Response<Bytes>) {
         let _ = stream.send_data(body, true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::empty;
+    use crate::settings::Change;
+    use http::StatusCode;
+    use http::request::Parts;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tokio::io::ReadBuf;
+
+    struct Yes(Settings);
+
+    impl Service for Yes {
+        fn settings(&self) -> &Settings {
+            &self.0
+        }
+
+        fn answer(&self, _: &Parts, body: &Bytes) -> Reply {
+            let mut response = empty(StatusCode::OK);
+            *response.body_mut() = body.clone();
+            Reply::Answer(response)
+        }
+    }
+
+    /// Reads and writes so many bytes at a time.
+    struct Pieces(tokio::io::DuplexStream, usize);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let mut piece = vec![0; self.1.min(buf.remaining())];
+            let mut read = ReadBuf::new(&mut piece);
+            std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut read))?;
+            buf.put_slice(read.filled());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Pieces {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            let end = self.1.min(buf.len());
+            Pin::new(&mut self.0).poll_write(cx, &buf[..end])
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// Frames arrive and leave in pieces of any size, and ours stand between those of `h2` all the same.
+    #[tokio::test]
+    async fn settings_change_under_load_whatever_the_pieces() {
+        for pieces in [1, 3, 10, 17, 1000] {
+            let settings = Arc::new(Settings::default());
+            let (client, server) = tokio::io::duplex(1 << 16);
+            let server = Pieces(server, pieces);
+            let tasks = tokio_util::task::TaskTracker::new();
+            let stop = CancellationToken::new();
+            let service = Arc::new(Yes(Settings::default()));
+            tasks.spawn(serve(server, service, Arc::clone(&settings), stop.clone()));
+            let (mut sender, connection) = h2::client::handshake(client).await.unwrap();
+            tasks.spawn(async move { drop(connection.await) });
+            for limit in 1..30_u32 {
+                settings
+                    .apply(Change {
+                        max_concurrent_streams: Some(limit),
+                        ..Change::default()
+                    })
+                    .unwrap();
+                sender = sender.ready().await.unwrap();
+                let request = Request::post("https://localhost/").body(()).unwrap();
+                let (response, mut body) = sender.send_request(request, false).unwrap();
+                let sent = vec![b'x'; 100 * pieces.min(50)];
+                body.send_data(sent.clone().into(), true).unwrap();
+                let mut body = response.await.unwrap().into_body();
+                let mut received = Vec::new();
+                while let Some(chunk) = body.data().await {
+                    received.extend_from_slice(&chunk.unwrap());
+                }
+                assert_eq!(received, sent);
+            }
+            let announced = async {
+                while sender.current_max_send_streams() != 29 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), announced)
+                .await
+                .unwrap();
+            drop(sender);
+            stop.cancel();
+            tasks.close();
+            tokio::time::timeout(Duration::from_secs(30), tasks.wait())
+                .await
+                .unwrap();
+        }
+    }
+}
