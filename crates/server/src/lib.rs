@@ -1,1 +1,13 @@
-//! The heliostat binary: HTTP, command line, configuration.
+//! The heliostat server: HTTP, configuration, logs.
+//!
+//! [`app::App`] is a running server, [`config::Config`] says how it runs. axum is known only in the `http` module, the
+//! environment only in [`config`]. What a publish becomes is the delivery crate's business.
+
+pub mod app;
+pub mod config;
+pub mod telemetry;
+
+mod http;
+mod tls;
+
+pub use tls::TlsError;

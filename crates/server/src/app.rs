@@ -1,0 +1,256 @@
+//! The running server: builds everything once, hands it out, and takes it down again in order.
+//!
+//! Going up: master key, store, gateways, delivery, HTTP. Going down, the other way round: no new requests, those in flight
+//! are answered; deliveries in flight end and are settled; connections to gateways close; the store closes.
+
+mod connections;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::instances::Instances;
+use delivery::runner::{Runner, Settings};
+use delivery::vault::Vault;
+use domain::clock::{Clock, SystemClock};
+use gateway::{GatewayError, Gateways};
+use store::sqlite::{SqliteSettings, SqliteStore};
+use store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, ConfigError, Database, Outbound};
+use crate::http::{self, Api, Shared};
+use crate::tls::{self, TlsError};
+use connections::Connections;
+
+/// How long connections may take to end once they are cut off.
+const CUT_GRACE: Duration = Duration::from_secs(5);
+/// How often the recorded metrics are tidied, which bounds their memory.
+const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the server did not start. Each reads as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting, or the master key.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error("cannot open the database {database}: {source}")]
+    Store {
+        /// Which one.
+        database: Database,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// What the gateways need.
+    #[error("cannot set up the gateways: {0}")]
+    Gateway(#[from] GatewayError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running server.
+pub struct App {
+    local_addr: SocketAddr,
+    vault: Vault,
+    shared: Arc<Shared>,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+    grace: Duration,
+}
+
+/// Opens what a configuration says everything is kept in, and the vault for its secrets. For the server, and for commands
+/// that work on the database beside it. The master key comes first: it is made only where there is no database yet.
+pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), StartError> {
+    let vault = Vault::new(config.master_key()?);
+    let Database::Sqlite(path) = &config.database;
+    let opened = SqliteStore::open(path, SqliteSettings::default()).await;
+    let store = opened.map_err(|source| StartError::Store {
+        database: config.database.clone(),
+        source,
+    })?;
+    Ok((Arc::new(store), vault))
+}
+
+impl App {
+    /// Starts a server. When this returns, it answers requests and delivers.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// Starts a server whose wall clock is `clock`. For tests, which own time.
+    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        // What is counted before there is a recorder is lost.
+        http::recorder();
+        // What fails for want of a file or an address fails before anything is made.
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let (listener, local_addr) = listen(config.listen).await?;
+        let gateways = Gateways::new(gateway_config(&config.outbound), Arc::clone(&clock))?;
+        let (store, vault) = open_store(&config).await?;
+
+        let instances = Instances::new(
+            Arc::clone(&store),
+            vault.clone(),
+            gateways.clone(),
+            Arc::clone(&clock),
+        );
+        let settings = Settings {
+            keep_publishes: config.keep_publishes,
+            ..Settings::default()
+        };
+        let runner = Runner::start(
+            settings,
+            Arc::clone(&store),
+            Arc::clone(&instances),
+            Arc::clone(&clock),
+        );
+        let public_url = config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("{}://{local_addr}", config.scheme()));
+        let shared = Arc::new(Shared {
+            store,
+            instances,
+            runner,
+            gateways,
+            clock,
+            public_url,
+            request_timeout: config.limits.request_timeout,
+            stopping: CancellationToken::new(),
+        });
+        let app = Self {
+            local_addr,
+            vault,
+            shared,
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            grace: config.shutdown_grace,
+        };
+        app.tasks.spawn(keep_metrics_small(app.shared.stopping.clone()));
+        let connections = Connections {
+            router: http::router(Api { shared: Arc::clone(&app.shared) }),
+            tls,
+            limits: config.limits,
+            stopping: app.shared.stopping.clone(),
+            cut: app.cut.clone(),
+            tasks: app.tasks.clone(),
+        };
+        app.tasks.spawn(connections.accept(listener));
+        tracing::info!(address = %local_addr, database = %config.database, "listening on {}", app.url());
+        Ok(app)
+    }
+
+    /// The address that the server listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What the server is called from outside, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.shared.public_url
+    }
+
+    /// Where everything is kept.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// The instances.
+    pub fn instances(&self) -> &Arc<Instances> {
+        &self.shared.instances
+    }
+
+    /// What seals and opens the secrets in the store.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Stops: no new requests, those in flight are answered, deliveries in flight are settled or left to the next start.
+    /// Takes the configured grace at most, and a few seconds for what has to be cut off.
+    pub async fn stop(self) {
+        let began = Instant::now();
+        tracing::info!("stopping");
+        self.shared.stopping.cancel();
+        self.tasks.close();
+        // Requests may take half of the grace, so that a slow caller does not cost deliveries theirs.
+        let ended = tokio::time::timeout(self.grace / 2, self.tasks.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("some requests were still in flight and are cut off");
+            self.cut.cancel();
+            let cut = tokio::time::timeout(CUT_GRACE, self.tasks.wait()).await;
+            if cut.is_err() {
+                tracing::warn!("some connections did not end");
+            }
+        }
+        let left = self.grace.saturating_sub(began.elapsed());
+        self.shared.runner.stop(left).await;
+        self.shared.gateways.close().await;
+        self.shared.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "App({})", self.shared.public_url)
+    }
+}
+
+/// Runs a server until `shutdown` ends, then stops it gracefully.
+pub async fn run_until(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let app = App::start(config).await?;
+    shutdown.await;
+    app.stop().await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let local_addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, local_addr))
+}
+
+fn gateway_config(outbound: &Outbound) -> gateway::Config {
+    let defaults = gateway::Config::default();
+    gateway::Config {
+        apns_url: outbound.apns_url.as_str().trim_end_matches('/').to_owned(),
+        apns_sandbox_url: outbound.apns_sandbox_url.as_str().trim_end_matches('/').to_owned(),
+        fcm_url: outbound.fcm_url.as_str().trim_end_matches('/').to_owned(),
+        extra_ca_pem: outbound.extra_ca_pem.clone(),
+        outbound_allow: outbound.allow.clone(),
+        vapid_contact: outbound.vapid_contact.clone().unwrap_or(defaults.vapid_contact),
+        request_timeout: outbound.request_timeout,
+        connect_timeout: outbound.connect_timeout,
+        connections_per_host_max: outbound.connections_per_host_max,
+        in_flight_per_connection_max: outbound.in_flight_per_connection_max,
+    }
+}
+
+async fn keep_metrics_small(stopping: CancellationToken) {
+    let recorder = http::recorder();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(METRICS_UPKEEP_EVERY) => recorder.run_upkeep(),
+        }
+    }
+}

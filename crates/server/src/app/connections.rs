@@ -1,0 +1,201 @@
+//! Accepts connections and serves HTTP on them: HTTP/1.1 and HTTP/2, by ALPN over TLS, by prior knowledge without.
+//!
+//! Knows nothing of routes. Invariants: there are never more connections than allowed; each ends by itself when nothing
+//! happens on it; when the server stops, requests in flight are answered and everything else ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::rt::{Read, Write};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::config::Limits;
+
+/// How long to wait after a connection could not be accepted, most often for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection that was told to end may go on, over the time that its requests may take.
+const LINGER: Duration = Duration::from_secs(5);
+/// How often an HTTP/2 connection is asked whether it still lives.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Everything that a connection needs.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) router: Router,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) limits: Limits,
+    /// Cancelled when the server is to stop.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when what is left is to be cut off.
+    pub(super) cut: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+/// Spawns HTTP/2 streams where a stop can wait for them.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+impl Connections {
+    /// Accepts until the server stops.
+    pub(super) async fn accept(self, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        loop {
+            // Without a place, nobody is let in: the rest waits in the kernel's queue.
+            let place = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let accepted = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = self.clone();
+                    self.tasks.spawn(async move {
+                        metrics::gauge!("heliostat_http_connections").increment(1.0);
+                        connection.run(stream).await;
+                        metrics::gauge!("heliostat_http_connections").decrement(1.0);
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn run(&self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection is gone already");
+            return;
+        }
+        let Some(tls) = &self.tls else {
+            return self.serve(TokioIo::new(stream)).await;
+        };
+        let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
+        let shaken = tokio::select! {
+            () = self.stopping.cancelled() => return,
+            shaken = handshake => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(TokioIo::new(stream)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<I>(&self, io: I)
+    where
+        I: Read + Write + Unpin + Send + 'static,
+    {
+        let activity = Activity::new();
+        let service = service_fn(|request| {
+            let (router, busy) = (self.router.clone(), activity.begin());
+            async move {
+                let response = router.oneshot(request).await;
+                drop(busy);
+                response
+            }
+        });
+        let builder = self.builder();
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            result = connection.as_mut() => return note(result),
+            () = self.stopping.cancelled() => {}
+            () = activity.idle(self.limits.idle_timeout) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            result = connection.as_mut() => note(result),
+            () = self.cut.cancelled() => {}
+            () = tokio::time::sleep(self.limits.request_timeout + LINGER) => {}
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<Tracked> {
+        let limits = &self.limits;
+        let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.header_bytes_max);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(limits.header_timeout)
+            .max_concurrent_streams(limits.http2_streams_max)
+            .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
+        builder
+    }
+}
+
+/// Callers break connections all the time; that is no news.
+fn note(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// What happens on a connection: how many requests are in flight, and since when it is quiet.
+#[derive(Clone)]
+struct Activity(Arc<Mutex<(usize, Instant)>>);
+
+/// A request in flight, until dropped.
+struct Busy(Activity);
+
+impl Activity {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new((0, Instant::now()))))
+    }
+
+    fn begin(&self) -> Busy {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Busy(self.clone())
+    }
+
+    /// Ends once nothing has happened for `limit`.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let now = Instant::now();
+            let (in_flight, quiet_since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let quiet_since = if in_flight == 0 { quiet_since } else { now };
+            let end = quiet_since + limit;
+            if end <= now {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 -= 1;
+        state.1 = Instant::now();
+    }
+}

@@ -1,0 +1,274 @@
+//! The configuration: `config.default.toml` < a file < `HELIOSTAT_*` in the environment < flags. Typed, and checked once.
+//!
+//! This module owns the names, defaults and rules of all settings, and it alone reads the environment. The embedded
+//! default file is the list of what there is: a key that it does not have is an error. Whoever holds a [`Config`] need not
+//! check it again.
+
+mod layers;
+mod master_key;
+mod raw;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::seal::{MasterKey, SealError};
+use ipnet::IpNet;
+use url::Url;
+
+/// The defaults, documented key by key.
+pub const DEFAULTS: &str = include_str!("../../../config.default.toml");
+
+/// The environment variable with the master key itself, which never stands in a file of settings.
+pub const MASTER_KEY_VARIABLE: &str = "HELIOSTAT_MASTER_KEY";
+
+/// Why there is no configuration. Each reads as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read {what} {path}: {source}")]
+    Unreadable {
+        /// What the file is for.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of settings is no TOML.
+    #[error("{path} is no TOML: {message}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// There is no such setting.
+    #[error("{origin}: there is no setting `{key}`")]
+    UnknownKey {
+        /// Where it was set.
+        origin: String,
+        /// Its path.
+        key: String,
+    },
+    /// A setting has a value of the wrong type, or one that breaks a rule.
+    #[error("`{key}`: {message}")]
+    Invalid {
+        /// Its path.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A setting has a value of the wrong type.
+    #[error("{origin}: `{key}` must be {wanted}")]
+    WrongType {
+        /// Where it was set.
+        origin: String,
+        /// Its path.
+        key: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// The built-in defaults do not fit the program: a mistake in the program itself.
+    #[error("the built-in settings are damaged: {0}")]
+    Defaults(String),
+    /// The master key is not usable.
+    #[error("the master key in {place}: {source}")]
+    MasterKey {
+        /// Which variable or file.
+        place: String,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// The master key's file can be read or written by others.
+    #[error("the master key file {path} is open to others (mode {mode:03o}): run chmod 600 on it")]
+    MasterKeyOpen {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The database is there but the key that seals its secrets is not.
+    #[error(
+        "the database {database} exists but its master key file {path} does not: put it back, or set {MASTER_KEY_VARIABLE}"
+    )]
+    MasterKeyLost {
+        /// The database.
+        database: PathBuf,
+        /// Where the key should be.
+        path: PathBuf,
+    },
+}
+
+/// What flags say; `None` leaves a setting to the other sources.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `listen`
+    pub listen: Option<String>,
+    /// `database`
+    pub database: Option<String>,
+    /// `public_url`
+    pub public_url: Option<String>,
+    /// `log.filter`
+    pub log_filter: Option<String>,
+    /// Any other setting, by its path (`limits.connections_max`) and in the words of the environment.
+    pub others: Vec<(String, String)>,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A file of SQLite.
+    Sqlite(PathBuf),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+/// Where the master key comes from.
+#[derive(Debug, Clone)]
+pub enum MasterKeySource {
+    /// The environment had it.
+    Given(MasterKey),
+    /// It is in this file, or will be made there.
+    File(PathBuf),
+}
+
+/// Certificate and key of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+/// How gateways are reached.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// Apple's gateway for apps from the store.
+    pub apns_url: Url,
+    /// Apple's gateway for apps under development.
+    pub apns_sandbox_url: Url,
+    /// Google's gateway.
+    pub fcm_url: Url,
+    /// Whom a Web Push service may write to, if anybody was named: `mailto:` or `https:`.
+    pub vapid_contact: Option<String>,
+    /// Further root certificates, PEM.
+    pub extra_ca_pem: Option<Vec<u8>>,
+    /// Networks that Web Push endpoints may be in although they are not public.
+    pub allow: Vec<IpNet>,
+    /// How long a call may take.
+    pub request_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// Connections to one host at most.
+    pub connections_per_host_max: usize,
+    /// Requests at once on one connection at most.
+    pub in_flight_per_connection_max: usize,
+}
+
+/// What bounds the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Bytes of a request's head.
+    pub header_bytes_max: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Duration,
+    /// How long a request may take, its body included.
+    pub request_timeout: Duration,
+    /// How long a connection may go without a request.
+    pub idle_timeout: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub http2_streams_max: u32,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// A filter of `tracing_subscriber`.
+    pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    pub database: Database,
+    /// What the server is called from outside, if that was set; see [`crate::app::App::url`].
+    pub public_url: Option<String>,
+    /// Where the master key comes from; see [`Config::master_key`].
+    pub master_key_source: MasterKeySource,
+    /// Threads of the runtime; `None` is one for each processor.
+    pub worker_threads: Option<usize>,
+    /// Set if the server is to speak https.
+    pub tls: Option<TlsFiles>,
+    /// Everything outbound.
+    pub outbound: Outbound,
+    /// Bounds of the HTTP side.
+    pub limits: Limits,
+    /// How long finished publishes are kept.
+    pub keep_publishes: Duration,
+    /// Logging.
+    pub log: Log,
+    /// How long a graceful stop may take.
+    pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// Reads and checks the configuration. `env` is how the environment is asked, so that a test can have its own; the
+    /// program hands in [`environment`].
+    pub fn load(
+        file: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        let merged = layers::merge(file, env, overrides)?;
+        raw::check(merged, env)
+    }
+
+    /// The master key: from the environment, or from its file, which is made if neither it nor the database exist.
+    /// Blocks on the file system.
+    pub fn master_key(&self) -> Result<MasterKey, ConfigError> {
+        master_key::load(&self.master_key_source, &self.database)
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// The environment of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the environment is read"
+)]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

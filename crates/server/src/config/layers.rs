@@ -1,0 +1,209 @@
+//! Puts the sources of settings on top of each other, as TOML, and finds keys that do not exist and values of the wrong
+//! type. It knows the shape of the default file and nothing of what a setting means.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{ConfigError, DEFAULTS, Overrides};
+
+const FILE_LENGTH_MAX: u64 = 1024 * 1024;
+
+/// The defaults with the file, the environment and the flags on top.
+pub(super) fn merge(
+    file: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: Overrides,
+) -> Result<Table, ConfigError> {
+    let mut merged: Table = DEFAULTS
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(&error)))?;
+    if let Some(path) = file {
+        let origin = path.display().to_string();
+        lay_table(&mut merged, read(path)?, "", &origin)?;
+    }
+    lay_environment(&mut merged, "", env)?;
+    let Overrides {
+        listen,
+        database,
+        public_url,
+        log_filter,
+        others,
+    } = overrides;
+    let named = [
+        ("listen", listen),
+        ("database", database),
+        ("public_url", public_url),
+        ("log.filter", log_filter),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    for (key, text) in named.chain(others) {
+        lay_text(&mut merged, &key, &text)?;
+    }
+    Ok(merged)
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        what: "the configuration file",
+        path: path.to_owned(),
+        source,
+    };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > FILE_LENGTH_MAX {
+        return Err(unreadable(std::io::Error::other("it is over 1 MiB")));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    text.parse()
+        .map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: one_line(&error),
+        })
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Result<(), ConfigError> {
+    for (name, value) in from {
+        let key = format!("{prefix}{name}");
+        match (onto.get_mut(&name), value) {
+            (None, _) => {
+                return Err(ConfigError::UnknownKey {
+                    origin: origin.to_owned(),
+                    key,
+                });
+            }
+            (Some(Value::Table(inner)), Value::Table(value)) => {
+                lay_table(inner, value, &format!("{key}."), origin)?;
+            }
+            (Some(present), value) if present.same_type(&value) => *present = value,
+            (Some(present), _) => {
+                return Err(ConfigError::WrongType {
+                    origin: origin.to_owned(),
+                    key,
+                    wanted: wanted(present),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lay_environment(
+    onto: &mut Table,
+    prefix: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), ConfigError> {
+    for (name, present) in onto.iter_mut() {
+        let key = format!("{prefix}{name}");
+        if let Value::Table(inner) = present {
+            lay_environment(inner, &format!("{key}."), env)?;
+            continue;
+        }
+        let variable = variable(&key);
+        if let Some(text) = env(&variable).filter(|text| !text.is_empty()) {
+            *present = from_text(present, &text).ok_or(ConfigError::WrongType {
+                origin: variable,
+                key,
+                wanted: wanted(present),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The environment variable of a setting.
+fn variable(key: &str) -> String {
+    format!("HELIOSTAT_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn lay_text(onto: &mut Table, key: &str, text: &str) -> Result<(), ConfigError> {
+    let origin = "the command line";
+    let unknown = || ConfigError::UnknownKey {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+    };
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let table = if section.is_empty() {
+        onto
+    } else {
+        onto.get_mut(section)
+            .and_then(Value::as_table_mut)
+            .ok_or_else(unknown)?
+    };
+    let present = table.get_mut(name).ok_or_else(unknown)?;
+    *present = from_text(present, text).ok_or_else(|| ConfigError::WrongType {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        wanted: wanted(present),
+    })?;
+    Ok(())
+}
+
+/// Reads text as a value of the same type as `like`.
+fn from_text(like: &Value, text: &str) -> Option<Value> {
+    match like {
+        Value::String(_) => Some(Value::String(text.to_owned())),
+        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            Some(Value::Array(
+                entries.map(|entry| Value::String(entry.to_owned())).collect(),
+            ))
+        }
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+    }
+}
+
+fn wanted(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list of texts",
+        Value::Table(_) => "a section",
+        Value::Float(_) | Value::Datetime(_) => "of another type",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_has_one_setting() {
+        fn walk(table: &Table, prefix: &str, seen: &mut Vec<String>) {
+            for (name, value) in table {
+                let key = format!("{prefix}{name}");
+                match value {
+                    Value::Table(inner) => walk(inner, &format!("{key}."), seen),
+                    _ => seen.push(variable(&key)),
+                }
+            }
+        }
+        let mut seen = Vec::new();
+        walk(&DEFAULTS.parse().unwrap(), "", &mut seen);
+        let all = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), all);
+        for fixed in [
+            "HELIOSTAT_LISTEN",
+            "HELIOSTAT_DATABASE",
+            "HELIOSTAT_WORKER_THREADS",
+            "HELIOSTAT_APNS_URL",
+            "HELIOSTAT_APNS_SANDBOX_URL",
+            "HELIOSTAT_FCM_URL",
+            "HELIOSTAT_PUBLIC_URL",
+            "HELIOSTAT_OUTBOUND_CA_FILE",
+            "HELIOSTAT_OUTBOUND_ALLOW",
+        ] {
+            assert!(seen.iter().any(|name| name == fixed), "{fixed}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The settings as they are written, and the one check that makes a [`Config`] of them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::seal::MasterKey;
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use super::{
+    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
+    Outbound, TlsFiles,
+};
+
+const DAY_SECS: i64 = 24 * 60 * 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    listen: String,
+    database: String,
+    public_url: String,
+    master_key_file: String,
+    worker_threads: i64,
+    tls: RawTls,
+    apns: RawApns,
+    fcm: RawFcm,
+    web_push: RawWebPush,
+    outbound: RawOutbound,
+    limits: RawLimits,
+    retention: RawRetention,
+    log: RawLog,
+    shutdown: RawShutdown,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    certificate_file: String,
+    key_file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApns {
+    url: String,
+    sandbox_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFcm {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWebPush {
+    contact: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOutbound {
+    ca_file: String,
+    allow: Vec<String>,
+    request_timeout_secs: i64,
+    connect_timeout_secs: i64,
+    connections_per_host_max: i64,
+    in_flight_per_connection_max: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    connections_max: i64,
+    header_bytes_max: i64,
+    header_timeout_secs: i64,
+    request_timeout_secs: i64,
+    idle_timeout_secs: i64,
+    http2_streams_max: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRetention {
+    publishes_days: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    filter: String,
+    format: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawShutdown {
+    grace_secs: i64,
+}
+
+pub(super) fn check(
+    merged: toml::Table,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    let raw: RawConfig = merged
+        .try_into()
+        .map_err(|error: toml::de::Error| ConfigError::Defaults(error.message().to_owned()))?;
+    let database = database(&raw.database)?;
+    let public_url = set(&raw.public_url).map(public_url).transpose()?;
+    let master_key_source = master_key_source(&raw.master_key_file, &database, env)?;
+    let threads = within("worker_threads", raw.worker_threads, 0, 1024)?;
+    Ok(Config {
+        listen: raw.listen.parse().map_err(|_| {
+            invalid("listen", "must be an IP address and a port, such as 127.0.0.1:8080")
+        })?,
+        outbound: outbound(&raw, public_url.as_deref())?,
+        limits: limits(&raw.limits)?,
+        log: log(&raw.log)?,
+        tls: tls(&raw.tls)?,
+        keep_publishes: secs(
+            "retention.publishes_days",
+            within("retention.publishes_days", raw.retention.publishes_days, 1, 36_500)?
+                .saturating_mul(DAY_SECS),
+        )?,
+        shutdown_grace: secs(
+            "shutdown.grace_secs",
+            within("shutdown.grace_secs", raw.shutdown.grace_secs, 0, 3600)?,
+        )?,
+        worker_threads: usize::try_from(threads).ok().filter(|threads| *threads > 0),
+        database,
+        public_url,
+        master_key_source,
+    })
+}
+
+fn invalid(key: &'static str, message: impl Into<String>) -> ConfigError {
+    ConfigError::Invalid {
+        key,
+        message: message.into(),
+    }
+}
+
+/// The empty text means "not set".
+fn set(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+fn within(key: &'static str, value: i64, min: i64, max: i64) -> Result<i64, ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(key, format!("must be from {min} to {max}")))
+    }
+}
+
+fn count(key: &'static str, value: i64, min: i64, max: i64) -> Result<usize, ConfigError> {
+    usize::try_from(within(key, value, min, max)?).map_err(|_| invalid(key, "is too large"))
+}
+
+fn secs(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
+    u64::try_from(value)
+        .map(Duration::from_secs)
+        .map_err(|_| invalid(key, "must not be negative"))
+}
+
+/// A time that something may take: a second to an hour.
+fn timeout(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
+    secs(key, within(key, value, 1, 3600)?)
+}
+
+fn database(text: &str) -> Result<Database, ConfigError> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.trim().is_empty() => {
+            // `sqlite:///var/lib/x` is how other programs write an absolute path.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Ok(Database::Sqlite(PathBuf::from(path)))
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            Err(invalid("database", "PostgreSQL is not there yet; use sqlite:PATH"))
+        }
+        _ => Err(invalid("database", "must be sqlite: and a path")),
+    }
+}
+
+fn web_url(key: &'static str, text: &str) -> Result<Url, ConfigError> {
+    let bad = || invalid(key, "must be an http:// or https:// URL without user, query or fragment");
+    let url = Url::parse(text.trim()).map_err(|_| bad())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(bad()) }
+}
+
+fn public_url(text: &str) -> Result<String, ConfigError> {
+    let url = web_url("public_url", text)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn master_key_source(
+    file: &str,
+    database: &Database,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<MasterKeySource, ConfigError> {
+    if let Some(text) = env(MASTER_KEY_VARIABLE).filter(|text| !text.trim().is_empty()) {
+        return MasterKey::from_base64(&text)
+            .map(MasterKeySource::Given)
+            .map_err(|source| ConfigError::MasterKey {
+                place: MASTER_KEY_VARIABLE.to_owned(),
+                source,
+            });
+    }
+    if let Some(path) = set(file) {
+        return Ok(MasterKeySource::File(PathBuf::from(path)));
+    }
+    let Database::Sqlite(database) = database;
+    let mut beside = database.clone().into_os_string();
+    beside.push(".key");
+    Ok(MasterKeySource::File(PathBuf::from(beside)))
+}
+
+fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, ConfigError> {
+    let own = &raw.outbound;
+    let allow = own.allow.iter().map(|text| {
+        text.parse::<IpNet>().map_err(|_| {
+            invalid("outbound.allow", format!("{text:?} is no network such as 127.0.0.0/8"))
+        })
+    });
+    let contact = match set(&raw.web_push.contact) {
+        Some(contact) if contact.starts_with("mailto:") || contact.starts_with("https:") => {
+            Some(contact)
+        }
+        Some(_) => {
+            return Err(invalid("web_push.contact", "must be a mailto: or https: URL"));
+        }
+        None => public_url.filter(|url| url.starts_with("https:")),
+    };
+    Ok(Outbound {
+        apns_url: web_url("apns.url", &raw.apns.url)?,
+        apns_sandbox_url: web_url("apns.sandbox_url", &raw.apns.sandbox_url)?,
+        fcm_url: web_url("fcm.url", &raw.fcm.url)?,
+        vapid_contact: contact.map(str::to_owned),
+        extra_ca_pem: set(&own.ca_file).map(|path| read_ca(Path::new(path))).transpose()?,
+        allow: allow.collect::<Result<_, _>>()?,
+        request_timeout: timeout("outbound.request_timeout_secs", own.request_timeout_secs)?,
+        connect_timeout: timeout("outbound.connect_timeout_secs", own.connect_timeout_secs)?,
+        connections_per_host_max: count(
+            "outbound.connections_per_host_max",
+            own.connections_per_host_max,
+            1,
+            1000,
+        )?,
+        in_flight_per_connection_max: count(
+            "outbound.in_flight_per_connection_max",
+            own.in_flight_per_connection_max,
+            1,
+            10_000,
+        )?,
+    })
+}
+
+fn read_ca(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        what: "the file of `outbound.ca_file`",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
+    let streams = count("limits.http2_streams_max", raw.http2_streams_max, 1, 100_000)?;
+    Ok(Limits {
+        connections_max: count("limits.connections_max", raw.connections_max, 1, 1_000_000)?,
+        // hyper wants room for 8 KiB at least.
+        header_bytes_max: count("limits.header_bytes_max", raw.header_bytes_max, 8192, 1 << 20)?,
+        header_timeout: timeout("limits.header_timeout_secs", raw.header_timeout_secs)?,
+        request_timeout: timeout("limits.request_timeout_secs", raw.request_timeout_secs)?,
+        idle_timeout: timeout("limits.idle_timeout_secs", raw.idle_timeout_secs)?,
+        http2_streams_max: u32::try_from(streams)
+            .map_err(|_| invalid("limits.http2_streams_max", "is too large"))?,
+    })
+}
+
+fn log(raw: &RawLog) -> Result<Log, ConfigError> {
+    let format = match raw.format.as_str() {
+        "auto" => LogFormat::Auto,
+        "human" => LogFormat::Human,
+        "json" => LogFormat::Json,
+        _ => return Err(invalid("log.format", "must be auto, human or json")),
+    };
+    tracing_subscriber::EnvFilter::builder()
+        .parse(&raw.filter)
+        .map_err(|error| invalid("log.filter", error.to_string()))?;
+    Ok(Log {
+        filter: raw.filter.clone(),
+        format,
+    })
+}
+
+fn tls(raw: &RawTls) -> Result<Option<TlsFiles>, ConfigError> {
+    match (set(&raw.certificate_file), set(&raw.key_file)) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            certificate: PathBuf::from(certificate),
+            key: PathBuf::from(key),
+        })),
+        (Some(_), None) => Err(invalid("tls.key_file", "must be set beside tls.certificate_file")),
+        (None, Some(_)) => Err(invalid("tls.certificate_file", "must be set beside tls.key_file")),
+    }
+}

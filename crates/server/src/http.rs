@@ -1,0 +1,84 @@
+//! Heliostat over HTTP: Beams' APIs, health and metrics.
+//!
+//! One folder per API, one file per resource. A handler extracts typed values, calls one function of the store or of
+//! delivery, and maps its answer; what goes wrong becomes an [`error::ApiError`]. Requests are routed by their path alone:
+//! SDKs put the instance into the host too, but may be pointed anywhere.
+
+mod auth;
+mod caller;
+mod cors;
+mod customer_api;
+mod device_api;
+mod error;
+mod extract;
+mod health;
+mod metrics;
+mod observe;
+mod publish_api;
+mod reporting_api;
+mod router;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::instances::{Instance, Instances};
+use delivery::runner::Runner;
+use domain::clock::{Clock, Timestamp};
+use domain::instance::InstanceId;
+use gateway::Gateways;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use error::ApiError;
+
+pub(crate) use metrics::recorder;
+pub(crate) use router::router;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all clones of an [`Api`] have in common.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) instances: Arc<Instances>,
+    pub(crate) runner: Runner,
+    pub(crate) gateways: Gateways,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What the server is called from outside, without a slash at the end.
+    pub(crate) public_url: String,
+    /// How long a request may take, its body included.
+    pub(crate) request_timeout: Duration,
+    /// Cancelled once the server is to stop.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Api {
+    fn store(&self) -> &dyn Store {
+        self.shared.store.as_ref()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.stopping.is_cancelled()
+    }
+
+    /// An instance, which must exist.
+    async fn instance(&self, id: InstanceId) -> Result<Arc<Instance>, ApiError> {
+        let found = self.shared.instances.get(id).await?;
+        found.ok_or(ApiError::InstanceNotFound)
+    }
+
+    /// Why there is no such device: it is unknown, or its whole instance is.
+    async fn no_device(&self, instance: InstanceId) -> ApiError {
+        match self.instance(instance).await {
+            Ok(_) => ApiError::DeviceNotFound,
+            Err(error) => error,
+        }
+    }
+}

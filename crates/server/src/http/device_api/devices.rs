@@ -1,0 +1,97 @@
+//! `…/devices/{platform}` and `…/devices/{platform}/{device}`: a device registers, is looked at, stops.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::device::{
+    BundleId, DEVICE_METADATA_LENGTH_MAX, DeviceId, DeviceMetadata, GATEWAY_TOKEN_LENGTH_MAX,
+    GatewayToken, InvalidDevice, Platform, Registration,
+};
+use domain::instance::InstanceId;
+use serde_json::json;
+
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, instance_id, json};
+
+/// The largest body of a registration, in bytes: token and metadata at their longest, and as much again for what Android
+/// adds (ids of an older SDK) and is ignored.
+const REGISTRATION_LENGTH_MAX: usize = 4 * (GATEWAY_TOKEN_LENGTH_MAX + DEVICE_METADATA_LENGTH_MAX);
+
+/// `POST …/devices/{platform}`: the id of the device with this gateway token, old or new, and the interests it has now.
+/// SDKs register at every start of their app, and overwrite what they know with the answer.
+pub(crate) async fn register(
+    State(api): State<Api>,
+    Segments((instance, platform)): Segments<(String, String)>,
+    JsonObject(body): JsonObject<REGISTRATION_LENGTH_MAX>,
+) -> Result<Response, ApiError> {
+    let platform = Platform::parse(&platform).ok_or(ApiError::RouteNotFound)?;
+    let registration = registration(instance_id(&instance)?, platform, body)?;
+    if let GatewayToken::Web(subscription) = &registration.token {
+        let guard = api.shared.gateways.guard();
+        // The reason stays here: it would tell strangers about the network behind this server.
+        guard
+            .check_url(subscription.endpoint())
+            .map_err(|_| ApiError::EndpointRefused)?;
+    }
+    let fresh = DeviceId::random(platform);
+    let registered = api
+        .store()
+        .register_device(registration, fresh, api.now())
+        .await?;
+    let interests = registered.interests;
+    Ok(json(&json!({
+        "id": registered.id.to_string(),
+        "initialInterestSet": interests,
+    })))
+}
+
+fn registration(
+    instance: InstanceId,
+    platform: Platform,
+    mut body: Fields,
+) -> Result<Registration, ApiError> {
+    let token = GatewayToken::parse(platform, &body.text("token")?)?;
+    // Documented for FCM too, but its SDK sends none, and nothing needs it.
+    let bundle_id = match platform {
+        Platform::Apns => Some(BundleId::parse(&body.text("bundleIdentifier")?)?),
+        Platform::Fcm | Platform::Web => None,
+    };
+    let metadata = body
+        .take("metadata")
+        .map(|value| DeviceMetadata::parse(&value))
+        .transpose()?
+        .unwrap_or_default();
+    Ok(Registration {
+        instance,
+        token,
+        bundle_id,
+        metadata,
+    })
+}
+
+/// `GET`: a device's user and metadata.
+pub(crate) async fn show(State(api): State<Api>, path: DevicePath) -> Result<Response, ApiError> {
+    let Some(device) = api.store().device(path.instance, path.device).await? else {
+        return Err(api.no_device(path.instance).await);
+    };
+    let metadata: serde_json::Value = serde_json::from_str(device.metadata.as_json())
+        .map_err(|_| ApiError::from(InvalidDevice::Metadata))?;
+    Ok(json(&json!({
+        "id": device.id.to_string(),
+        // Not null: one SDK's decoder wants a text.
+        "userId": device.user.as_ref().map_or("", |user| user.as_str()),
+        "metadata": metadata,
+    })))
+}
+
+/// `DELETE`: afterwards there is no such device. That is so as well where there never was one, nor its instance, and where
+/// the path names nothing that could be a device; an SDK would otherwise try again for ever and block all that follows.
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    path: Result<DevicePath, ApiError>,
+) -> Result<(), ApiError> {
+    if let Ok(path) = path {
+        api.store().delete_device(path.instance, path.device).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! `…/devices/{platform}/{device}/interests`: what a device is subscribed to.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::interest::{INTEREST_NAME_LENGTH_MAX, INTERESTS_PER_DEVICE_MAX, InterestName, InvalidInterestName};
+use serde_json::{Value, json};
+use store::devices::Changed;
+
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, json, query_value};
+
+/// The longest page of interests, and the length of one where the caller names none. Beams: device-api reference.
+const PAGE_LENGTH_MAX: usize = 100;
+/// The largest body of a replacement, in bytes: all the interests a device may have at their longest, quoted, indented.
+const BODY_LENGTH_MAX: usize = INTERESTS_PER_DEVICE_MAX * (INTEREST_NAME_LENGTH_MAX + 16);
+
+/// `GET`: a page of the device's interests, ascending. The cursor says "behind this name", so it stays right whatever
+/// happens to the set meanwhile.
+pub(crate) async fn list(
+    State(api): State<Api>,
+    path: DevicePath,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let (after, limit) = page(query.as_deref())?;
+    let page = api
+        .store()
+        .interests(path.instance, path.device, after, limit)
+        .await?;
+    let Some(page) = page else {
+        return Err(api.no_device(path.instance).await);
+    };
+    let next = page.interests.last().filter(|_| page.more);
+    let metadata = match next {
+        Some(last) => json!({"nextCursor": URL_SAFE_NO_PAD.encode(last.as_str())}),
+        None => json!({}),
+    };
+    Ok(json(&json!({
+        "interests": page.interests,
+        "responseMetadata": metadata,
+    })))
+}
+
+fn page(query: Option<&str>) -> Result<(Option<InterestName>, usize), ApiError> {
+    let limit = match query_value(query, "limit") {
+        None => PAGE_LENGTH_MAX,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=PAGE_LENGTH_MAX).contains(limit))
+            .ok_or(ApiError::Query("limit"))?,
+    };
+    let after = query_value(query, "cursor").map(|text| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|name| InterestName::parse(name).ok())
+            .ok_or(ApiError::Query("cursor"))
+    });
+    Ok((after.transpose()?, limit))
+}
+
+/// `PUT`: replaces all interests.
+pub(crate) async fn replace(
+    State(api): State<Api>,
+    path: DevicePath,
+    JsonObject(body): JsonObject<BODY_LENGTH_MAX>,
+) -> Result<(), ApiError> {
+    let interests = named(body)?;
+    let changed = api
+        .store()
+        .set_interests(path.instance, path.device, interests)
+        .await?;
+    answer(&api, &path, changed).await
+}
+
+/// The interests in a body, ascending, each once.
+fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
+    let wrong = || ApiError::field("interests", "must be a list of strings");
+    let Some(value) = body.take("interests") else {
+        return Err(ApiError::field("interests", "interests is required"));
+    };
+    let Value::Array(values) = value else {
+        return Err(wrong());
+    };
+    let mut names = Vec::with_capacity(values.len());
+    for value in values {
+        let Value::String(name) = value else {
+            return Err(wrong());
+        };
+        names.push(InterestName::parse(name)?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > INTERESTS_PER_DEVICE_MAX {
+        return Err(ApiError::TooManyInterests);
+    }
+    Ok(names)
+}
+
+type OneInterest = Segments<(String, String, String, String)>;
+
+/// `POST …/{interest}`, without a body: one interest more. The same again changes nothing.
+pub(crate) async fn add(
+    State(api): State<Api>,
+    path: OneInterest,
+) -> Result<(), ApiError> {
+    let (path, interest) = one(path)?;
+    let changed = api
+        .store()
+        .add_interest(path.instance, path.device, interest, INTERESTS_PER_DEVICE_MAX)
+        .await?;
+    answer(&api, &path, changed).await
+}
+
+/// `DELETE …/{interest}`: one interest less. The same again changes nothing.
+pub(crate) async fn remove(
+    State(api): State<Api>,
+    path: OneInterest,
+) -> Result<(), ApiError> {
+    let (path, interest) = one(path)?;
+    let changed = api
+        .store()
+        .remove_interest(path.instance, path.device, interest)
+        .await?;
+    answer(&api, &path, changed).await
+}
+
+/// An interest with no name at all. Not a missing route: a mobile SDK takes a 404 here for the loss of its device.
+pub(crate) async fn nameless() -> ApiError {
+    ApiError::Interest(InvalidInterestName::Empty)
+}
+
+/// The name may have slashes (and is refused for them, by name): the route takes all that is left of the path.
+fn one(path: OneInterest) -> Result<(DevicePath, InterestName), ApiError> {
+    let Segments((instance, platform, device, interest)) = path;
+    let path = DevicePath::parse(&instance, &platform, &device)?;
+    Ok((path, InterestName::parse(interest)?))
+}
+
+async fn answer(api: &Api, path: &DevicePath, changed: Changed) -> Result<(), ApiError> {
+    match changed {
+        Changed::Done => Ok(()),
+        Changed::UnknownDevice => Err(api.no_device(path.instance).await),
+        Changed::TooManyInterests => Err(ApiError::TooManyInterests),
+    }
+}

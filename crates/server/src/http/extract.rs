@@ -1,0 +1,188 @@
+//! Takes requests apart: path segments, queries, bounded JSON bodies.
+//!
+//! Whatever is wrong with them becomes an [`ApiError`]. Path segments are percent-decoded once. A body is never held beyond
+//! its limit.
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use domain::device::{DeviceId, Platform};
+use domain::instance::InstanceId;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// How much of a body beyond its limit is read and thrown away, so that the caller reads the refusal instead of finding
+/// the connection cut while it still sends.
+const DRAINED_LENGTH_MAX: usize = 4 * 1024 * 1024;
+
+/// The parameters of a path, decoded.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<T, S> FromRequestParts<S> for Segments<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(segments) = Path::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|_: PathRejection| ApiError::BadPath)?;
+        Ok(Self(segments))
+    }
+}
+
+/// The instance that a path names. It has the form of an id; whether there is such an instance is not known.
+pub(crate) fn instance_id(segment: &str) -> Result<InstanceId, ApiError> {
+    InstanceId::parse(segment).map_err(|_| ApiError::InstanceNotFound)
+}
+
+/// The device that a path names, as `…/instances/{instance}/devices/{platform}/{device}`. Both ids have their form; a
+/// string without it is the name of nothing, and answered like the id of a device that is not there, because a mobile SDK
+/// makes a new device then and goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct DevicePath {
+    pub(crate) instance: InstanceId,
+    pub(crate) device: DeviceId,
+}
+
+impl DevicePath {
+    pub(crate) fn parse(instance: &str, platform: &str, device: &str) -> Result<Self, ApiError> {
+        let instance = instance_id(instance)?;
+        let device = DeviceId::parse(device)
+            .filter(|device| Platform::parse(platform) == Some(device.platform()))
+            .ok_or(ApiError::DeviceNotFound)?;
+        Ok(Self { instance, device })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Segments((instance, platform, device)) =
+            Segments::<(String, String, String)>::from_request_parts(parts, state).await?;
+        Self::parse(&instance, &platform, &device)
+    }
+}
+
+/// Proof that the request says its body is JSON, with or without a charset.
+pub(crate) struct JsonContent;
+
+impl JsonContent {
+    fn check(headers: &HeaderMap) -> Result<(), ApiError> {
+        let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let essence = given.and_then(|value| value.split(|byte| *byte == b';').next());
+        match essence.map(<[u8]>::trim_ascii) {
+            Some(essence) if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
+            _ => Err(ApiError::NotJsonContent),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for JsonContent {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::check(&parts.headers).map(|()| Self)
+    }
+}
+
+/// A whole body of at most `MAX` bytes.
+pub(crate) struct Bounded<const MAX: usize>(pub(crate) Bytes);
+
+impl<const MAX: usize, S: Sync> FromRequest<S> for Bounded<MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        read(request.into_body(), MAX).await.map(Self)
+    }
+}
+
+/// The fields of a JSON object of at most `MAX` bytes: content type and body are checked.
+pub(crate) struct JsonObject<const MAX: usize>(pub(crate) Fields);
+
+/// The fields of a JSON object, taken out by name. Those that nobody asks for are ignored, as SDKs send more than Beams
+/// documents.
+pub(crate) struct Fields(Map<String, Value>);
+
+impl<const MAX: usize, S: Sync> FromRequest<S> for JsonObject<MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        JsonContent::check(request.headers())?;
+        let body = read(request.into_body(), MAX).await?;
+        serde_json::from_slice(&body)
+            .map(|fields| Self(Fields(fields)))
+            .map_err(|_| ApiError::NotAnObject)
+    }
+}
+
+impl Fields {
+    /// A field; `null` counts as absent, as SDKs of typed languages send it.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A field that must be there and be a text.
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<String, ApiError> {
+        match self.take(name) {
+            Some(Value::String(text)) if !text.is_empty() => Ok(text),
+            Some(Value::String(_)) => Err(ApiError::field(name, "must not be empty")),
+            Some(_) => Err(ApiError::field(name, "must be a string")),
+            None => Err(ApiError::field(name, format!("{name} is required"))),
+        }
+    }
+
+    /// All fields that are left, as the one value that they were sent as.
+    pub(crate) fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+async fn read(mut body: Body, max: usize) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    let mut drained = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else {
+            continue;
+        };
+        if drained == 0 && whole.len() + data.len() <= max {
+            whole.extend_from_slice(&data);
+            continue;
+        }
+        whole = BytesMut::new();
+        drained += data.len();
+        if drained > DRAINED_LENGTH_MAX {
+            break;
+        }
+    }
+    if drained > 0 {
+        return Err(ApiError::BodyTooLarge { max });
+    }
+    Ok(whole.freeze())
+}
+
+/// The first value of a query parameter, form-decoded; an empty one counts as absent.
+pub(crate) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+}
+
+/// A 200 with a JSON body and a newline behind it.
+pub(crate) fn json(value: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(format!("{value}\n")));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,61 @@
+//! `/metrics` for Prometheus: what all rooms of the house record, and how much work waits.
+
+use std::sync::OnceLock;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, header};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::error::ApiError;
+use super::{Api, observe};
+
+/// Upper bounds of the buckets of every duration, in seconds: from a request answered from memory to a gateway that
+/// hangs until its timeout.
+const DURATION_BUCKETS_SECS: [f64; 13] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0,
+];
+
+/// The version of the text that Prometheus reads.
+const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// What was recorded so far. There is one recorder for the process, made at the first call.
+pub(crate) fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new();
+        // The only way to fail is an empty list of buckets; the default then is a summary, which is good enough.
+        let builder = builder
+            .set_buckets(&DURATION_BUCKETS_SECS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("somebody else records metrics already; /metrics will be empty");
+        }
+        observe::describe();
+        delivery::measure::describe();
+        metrics::describe_gauge!("heliostat_queue_jobs", "Unfinished jobs.");
+        metrics::describe_gauge!("heliostat_queue_retries", "Deliveries that wait for another attempt.");
+        metrics::describe_gauge!(
+            "heliostat_queue_oldest_job_seconds",
+            metrics::Unit::Seconds,
+            "Age of the oldest unfinished job."
+        );
+        handle
+    })
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    let depth = api.store().queue_depth(api.now()).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and nobody has 2^53 jobs")]
+    {
+        metrics::gauge!("heliostat_queue_jobs").set(depth.jobs as f64);
+        metrics::gauge!("heliostat_queue_retries").set(depth.retries as f64);
+    }
+    metrics::gauge!("heliostat_queue_oldest_job_seconds").set(depth.oldest_job.as_secs_f64());
+    let text = recorder().render();
+    Ok(([(header::CONTENT_TYPE, EXPOSITION)], text).into_response())
+}

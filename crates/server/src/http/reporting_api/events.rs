@@ -1,0 +1,72 @@
+//! `…/events`: a device got a publish, or its user opened it.
+//!
+//! An event is a count and nothing more, and must never cost more than itself: a 404 makes one mobile SDK register its
+//! device anew, and a 5xx makes it stop everything else until the report is through.
+
+use axum::extract::State;
+use domain::clock::Timestamp;
+use domain::device::DeviceId;
+use domain::instance::InstanceId;
+use domain::publish::PublishId;
+use serde_json::Value;
+use store::publishes::{Event, EventKind};
+
+use crate::http::Api;
+use crate::http::caller::Caller;
+use crate::http::error::ApiError;
+use crate::http::extract::{Fields, JsonObject, Segments};
+
+/// The largest body, in bytes; a report with the longest user id has under 2 KiB.
+const BODY_LENGTH_MAX: usize = 8 * 1024;
+
+/// `POST`: 200 for whatever is well formed, also if nobody knows the publish or the device (any more).
+pub(crate) async fn report(
+    State(api): State<Api>,
+    Segments(instance): Segments<String>,
+    caller: Caller,
+    JsonObject(body): JsonObject<BODY_LENGTH_MAX>,
+) -> Result<(), ApiError> {
+    let instance = InstanceId::parse(&instance)
+        .map_err(|error| ApiError::field("instance", error.to_string()))?;
+    let Some(event) = event(instance, body)? else {
+        return Ok(());
+    };
+    match api.store().record_events(vec![event]).await {
+        Ok(_) => Ok(()),
+        Err(error) if caller == Caller::Swift => {
+            metrics::counter!("heliostat_events_lost_total").increment(1);
+            tracing::warn!(%error, "a reported event was lost");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The event in a body; `None` where its ids are well-formed texts but cannot be ours, as with a device or a publish from
+/// before a move from Beams. Fields that are documented for statistics of apps are ignored.
+fn event(instance: InstanceId, mut body: Fields) -> Result<Option<Event>, ApiError> {
+    let kind = body.text("event")?;
+    let kind = [EventKind::Delivery, EventKind::Open]
+        .into_iter()
+        .find(|known| known.as_str().eq_ignore_ascii_case(&kind))
+        .ok_or_else(|| ApiError::field("event", "must be delivery or open"))?;
+    let publish = body.text("publishId")?;
+    let device = body.text("deviceId")?;
+    let at = match body.take("timestampSecs") {
+        None => return Err(ApiError::field("timestampSecs", "timestampSecs is required")),
+        Some(Value::Number(secs)) => whole_secs(&secs),
+        Some(_) => None,
+    };
+    let at = at.ok_or_else(|| ApiError::field("timestampSecs", "must be a whole number of seconds"))?;
+    let (Some(publish), Some(device)) = (PublishId::parse(&publish), DeviceId::parse(&device)) else {
+        return Ok(None);
+    };
+    Ok(Some(Event { instance, publish, device, kind, at }))
+}
+
+/// A whole number of seconds since the epoch that is no nonsense: up to the year 9999.
+fn whole_secs(secs: &serde_json::Number) -> Option<Timestamp> {
+    secs.as_i64()
+        .filter(|secs| (0..=253_402_300_799).contains(secs))
+        .map(Timestamp::from_secs)
+}

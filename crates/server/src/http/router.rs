@@ -1,0 +1,51 @@
+//! Which path leads where, and what every request passes through.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::error::ApiError;
+use super::{Api, cors, customer_api, device_api, health, metrics, observe, publish_api, reporting_api};
+
+/// The whole HTTP side. From the outside in: cross-origin rules, log and counts, the bounds of a request, the routes.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .merge(device_api::routes())
+        .merge(publish_api::routes())
+        .merge(customer_api::routes())
+        .merge(reporting_api::routes())
+        .fallback(async || ApiError::RouteNotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(api.clone(), in_time))
+        .layer(from_fn(observe::observe))
+        .layer(from_fn(cors::allow))
+        .with_state(api)
+}
+
+/// Ends a request that takes too long. What it was doing may or may not have happened, as with a connection that breaks.
+async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(api.shared.request_timeout, next.run(request))
+        .await
+        .unwrap_or_else(|_| ApiError::TooSlow.into_response())
+}
+
+/// No input is known to bring a handler down; should one be found, its caller gets an answer and the others notice nothing.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
+    ApiError::Internal.into_response()
+}
