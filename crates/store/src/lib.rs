@@ -22,17 +22,21 @@ use std::fmt;
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
-use domain::device::{DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Platform, Registration};
+use domain::device::{
+    DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Platform, Registration,
+};
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::publish::PublishId;
 use domain::user::UserId;
 
 use devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
-use instances::{CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId};
+use instances::{
+    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
+};
 use publishes::{
-    Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded, RetryBatch, RetryId,
-    Settled, Settlement,
+    Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded,
+    RetryBatch, RetryId, Settled, Settlement,
 };
 
 /// Why a store could not do what it was asked. The variants are what a caller can do about it.
@@ -76,13 +80,25 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError>;
 
     /// Adds a secret key; it is active at once, beside the others.
-    async fn add_secret_key(&self, instance: InstanceId, key: NewSecretKey) -> Result<SecretKeyId, StoreError>;
+    async fn add_secret_key(
+        &self,
+        instance: InstanceId,
+        key: NewSecretKey,
+    ) -> Result<SecretKeyId, StoreError>;
 
     /// Revokes a secret key. Whether the instance had it; the last active one is not revoked, and `false` returned.
-    async fn revoke_secret_key(&self, instance: InstanceId, key: SecretKeyId) -> Result<bool, StoreError>;
+    async fn revoke_secret_key(
+        &self,
+        instance: InstanceId,
+        key: SecretKeyId,
+    ) -> Result<bool, StoreError>;
 
     /// Sets a gateway credential in place of the one before; it counts as not broken.
-    async fn set_credential(&self, instance: InstanceId, new: NewCredential) -> Result<(), StoreError>;
+    async fn set_credential(
+        &self,
+        instance: InstanceId,
+        new: NewCredential,
+    ) -> Result<(), StoreError>;
 
     /// Writes down that a gateway refuses a credential (`Some` reason) or takes it again (`None`). Does nothing if the
     /// credential is not of this version any more, or is in that state already. Whether something changed.
@@ -108,7 +124,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Registered, StoreError>;
 
     /// One device.
-    async fn device(&self, instance: InstanceId, id: DeviceId) -> Result<Option<DeviceRecord>, StoreError>;
+    async fn device(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+    ) -> Result<Option<DeviceRecord>, StoreError>;
 
     /// Deletes a device, its subscriptions and what waits to be sent to it. Its gateway token, if it ever registers again,
     /// gets a new id. Whether there was such a device.
@@ -187,17 +207,32 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Vec<Job>, StoreError>;
 
     /// Claims up to `limit` jobs that nobody holds a running lease on, oldest first. Each is returned to one caller only.
-    async fn claim_jobs(&self, lease: Lease, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+    async fn claim_jobs(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError>;
 
     /// Prolongs the lease on a job. Refused once somebody else has claimed it.
-    async fn renew_job(&self, job: JobId, fence: Fence, until: Timestamp) -> Result<Settled, StoreError>;
+    async fn renew_job(
+        &self,
+        job: JobId,
+        fence: Fence,
+        until: Timestamp,
+    ) -> Result<Settled, StoreError>;
 
     /// Gives a job back, to be claimed by anybody at once.
     async fn release_job(&self, job: JobId, fence: Fence) -> Result<Settled, StoreError>;
 
     /// The next devices of a job's audience behind `after`, at most `limit`: of all interests or users together, each
     /// device once, ascending. Costs the same at the end of a fan-out as at its start.
-    async fn audience_page(&self, job: &Job, after: DeviceOrdinal, limit: usize) -> Result<Page, StoreError>;
+    async fn audience_page(
+        &self,
+        job: &Job,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
 
     /// Writes what became of a page: moves the job's cursor to `cursor` (or deletes the job if it was the `last` page),
     /// prolongs its lease, and applies the settlement. When the last work of a publish is done, the publish is finished.
@@ -212,7 +247,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Settled, StoreError>;
 
     /// Claims up to `limit` retries that are due and that nobody holds a running lease on, the most overdue first.
-    async fn claim_retries(&self, lease: Lease, now: Timestamp, limit: usize) -> Result<Vec<RetryBatch>, StoreError>;
+    async fn claim_retries(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RetryBatch>, StoreError>;
 
     /// Writes what became of claimed retries of one publish: deletes those of `ids` whose fence is still right and applies the
     /// settlement, whose own retries are written anew. Refused whole if any fence is wrong.
@@ -228,7 +268,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn next_retry_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// What is known of a publish.
-    async fn publish_report(&self, instance: InstanceId, id: PublishId) -> Result<Option<PublishReport>, StoreError>;
+    async fn publish_report(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishReport>, StoreError>;
 
     /// Counts reported events, once per device, publish and kind. The answers are in the order of the events.
     async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError>;

@@ -1,0 +1,117 @@
+//! Removes what is over: old publishes, and the rows of deleted instances. In pieces, each a short transaction, so that no
+//! other writer waits long.
+
+use domain::clock::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::columns;
+use crate::StoreError;
+
+/// How many events one piece removes at most.
+const EVENTS_MAX: i64 = 10_000;
+/// How many publishes one piece removes at most.
+const PUBLISHES_MAX: usize = 200;
+/// How many devices one piece removes at most; each may have thousands of subscriptions.
+const DEVICES_MAX: i64 = 100;
+
+/// What a piece did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    /// Whole publishes removed.
+    pub(super) publishes: u64,
+    /// Whether there is nothing more to do.
+    pub(super) done: bool,
+}
+
+/// Removes a piece of the publishes that finished before `before`, at most `limit` whole ones.
+pub(super) fn publishes(
+    connection: &Connection,
+    before: Timestamp,
+    limit: u64,
+) -> Result<Piece, StoreError> {
+    let most = usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .min(PUBLISHES_MAX);
+    let found: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND finished_at < ?1 ORDER BY finished_at LIMIT ?2",
+        )?
+        .query_map([before.as_millis(), columns::limit(most)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut removed = 0;
+    let mut events_left = EVENTS_MAX;
+    for publish in &found {
+        if !remove_publish(connection, *publish, &mut events_left)? {
+            return Ok(Piece {
+                publishes: removed,
+                done: false,
+            });
+        }
+        removed += 1;
+    }
+    Ok(Piece {
+        publishes: removed,
+        done: found.len() < most || removed >= limit,
+    })
+}
+
+/// Removes a publish; `false` if its events were too many for this piece.
+fn remove_publish(
+    connection: &Connection,
+    publish: i64,
+    events_left: &mut i64,
+) -> Result<bool, StoreError> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM events WHERE (publish, kind, device) IN
+                (SELECT publish, kind, device FROM events WHERE publish = ?1 LIMIT ?2)",
+        )?
+        .execute([publish, *events_left])?;
+    *events_left -= columns::limit(removed);
+    if *events_left <= 0 {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("DELETE FROM publishes WHERE publish = ?1")?
+        .execute([publish])?;
+    Ok(true)
+}
+
+/// Removes a piece of an instance that was deleted. `true` when nothing of any is left.
+pub(super) fn purge_deleted(connection: &Connection) -> Result<bool, StoreError> {
+    let instance: Option<i64> = connection
+        .prepare_cached(
+            "SELECT instance FROM instances WHERE deleted = 1 ORDER BY instance LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(instance) = instance else {
+        return Ok(true);
+    };
+    let devices = connection
+        .prepare_cached(
+            "DELETE FROM devices WHERE device IN (SELECT device FROM devices WHERE instance = ?1 LIMIT ?2)",
+        )?
+        .execute([instance, DEVICES_MAX])?;
+    if devices > 0 {
+        return Ok(false);
+    }
+    let publishes: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT publish FROM publishes WHERE instance = ?1 ORDER BY publish LIMIT ?2",
+        )?
+        .query_map([instance, columns::limit(PUBLISHES_MAX)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut events_left = EVENTS_MAX;
+    for publish in &publishes {
+        if !remove_publish(connection, *publish, &mut events_left)? {
+            return Ok(false);
+        }
+    }
+    if publishes.is_empty() {
+        connection
+            .prepare_cached("DELETE FROM instances WHERE instance = ?1")?
+            .execute([instance])?;
+    }
+    Ok(false)
+}

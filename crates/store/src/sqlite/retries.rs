@@ -1,0 +1,140 @@
+//! Retries: one row per delivery that waits for another attempt, claimed like jobs.
+
+use domain::clock::Timestamp;
+use domain::device::Recipient;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{columns, publishes};
+use crate::StoreError;
+use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId};
+
+/// In the order of their due times, skipping what is leased: costs the limit plus the number of running leases.
+pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fence,
+        d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at
+    FROM retries r CROSS JOIN devices d ON d.device = r.device CROSS JOIN instances i ON i.instance = d.instance
+    WHERE r.due_at <= ?1 AND r.leased_until <= ?1 AND i.deleted = 0 ORDER BY r.due_at, r.retry LIMIT ?2";
+pub(super) const NEXT_DUE: &str =
+    "SELECT due_at FROM retries WHERE leased_until <= ?1 ORDER BY due_at, retry LIMIT 1";
+
+/// Claims due retries, grouped by publish in the order of the most overdue one of each.
+pub(super) fn claim(
+    connection: &Connection,
+    lease: Lease,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<(i64, Vec<Retry>)>, StoreError> {
+    publishes::finish_emptied(connection, now)?;
+    let found = claimable(connection, now, limit)?;
+    let mut statement = connection.prepare_cached(
+        "UPDATE retries SET fence = ?2, owner = ?3, leased_until = ?4 WHERE retry = ?1",
+    )?;
+    let mut groups: Vec<(i64, Vec<Retry>)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for (publish, retry) in found {
+        statement.execute(params![
+            retry.id.0,
+            retry.fence.0,
+            lease.owner.as_bytes(),
+            lease.until.as_millis()
+        ])?;
+        let place = *places.entry(publish).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, retries)) => retries.push(retry),
+            None => groups.push((publish, vec![retry])),
+        }
+    }
+    Ok(groups)
+}
+
+fn claimable(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<(i64, Retry)>, StoreError> {
+    let mut statement = connection.prepare_cached(CLAIMABLE)?;
+    let mut rows = statement.query([now.as_millis(), columns::limit(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let recipient: Option<Recipient> = columns::recipient(row, 4, |_| true)?;
+        let Some(recipient) = recipient else { continue };
+        let retry = Retry {
+            id: RetryId(row.get(0)?),
+            recipient,
+            attempts: row.get(2)?,
+            fence: Fence(row.get::<_, i64>(3)? + 1),
+        };
+        found.push((row.get(1)?, retry));
+    }
+    Ok(found)
+}
+
+/// When the next unleased retry is due.
+pub(super) fn next_due(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    Ok(connection
+        .prepare_cached(NEXT_DUE)?
+        .query_row([now.as_millis()], |row| row.get(0))
+        .optional()?
+        .map(Timestamp::from_millis))
+}
+
+/// What a claimed retry turned out to be when it was to be settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// The fence is right.
+    Yes,
+    /// Somebody else has it.
+    Lost,
+    /// It is gone, with its device.
+    Gone,
+}
+
+pub(super) fn held(
+    connection: &Connection,
+    publish: i64,
+    retry: RetryId,
+    fence: Fence,
+) -> Result<Held, StoreError> {
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT fence FROM retries WHERE retry = ?1 AND publish = ?2")?
+        .query_row([retry.0, publish], |row| row.get(0))
+        .optional()?;
+    Ok(match found {
+        None => Held::Gone,
+        Some(found) if found == fence.0 => Held::Yes,
+        Some(_) => Held::Lost,
+    })
+}
+
+pub(super) fn delete(connection: &Connection, retry: RetryId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM retries WHERE retry = ?1")?
+        .execute([retry.0])?;
+    Ok(())
+}
+
+/// Writes retries; those of devices that are gone are left out.
+pub(super) fn insert(
+    connection: &Connection,
+    publish: i64,
+    retries: &[NewRetry],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO retries (publish, device, attempts, due_at, reason)
+         SELECT ?1, device, ?3, ?4, ?5 FROM devices WHERE device = ?2
+         ON CONFLICT (publish, device) DO UPDATE SET attempts = excluded.attempts, due_at = excluded.due_at,
+            reason = excluded.reason, fence = fence + 1, owner = NULL, leased_until = 0",
+    )?;
+    for retry in retries {
+        statement.execute(params![
+            publish,
+            retry.device.0,
+            retry.attempts,
+            retry.due_at.as_millis(),
+            retry.reason
+        ])?;
+    }
+    Ok(())
+}

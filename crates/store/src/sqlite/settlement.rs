@@ -1,0 +1,138 @@
+//! Settlements: all that one page, or one batch of retries, has to write.
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceOrdinal, Platform};
+use domain::publish::PublishId;
+use rusqlite::{Connection, params};
+
+use super::retries::Held;
+use super::{columns, devices, jobs, publishes, retries};
+use crate::StoreError;
+use crate::publishes::{DeadDevice, Fence, JobId, RetryId, Settled, Settlement, Tally};
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    pub(super) job: JobId,
+    pub(super) fence: Fence,
+    pub(super) cursor: DeviceOrdinal,
+    pub(super) last: bool,
+    pub(super) lease_until: Timestamp,
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    progress: Progress,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<Settled, StoreError> {
+    let publish = if progress.last {
+        jobs::complete(connection, progress.job, progress.fence)?
+    } else {
+        jobs::advance(
+            connection,
+            progress.job,
+            progress.fence,
+            progress.cursor,
+            progress.lease_until,
+        )?
+    };
+    let Some(publish) = publish else {
+        return Ok(Settled::LeaseLost);
+    };
+    apply(connection, publish, settlement, now)?;
+    Ok(Settled::Done)
+}
+
+/// Retries whose device is gone are passed over: nobody else can have them. If none is left, though, another node may have
+/// settled them all, and then it must not be counted twice.
+pub(super) fn of_retries(
+    connection: &Connection,
+    publish: PublishId,
+    ids: &[(RetryId, Fence)],
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<Settled, StoreError> {
+    let Some(publish) = publishes::number(connection, publish)? else {
+        return Ok(Settled::LeaseLost);
+    };
+    let mut mine = Vec::with_capacity(ids.len());
+    for (retry, fence) in ids {
+        match retries::held(connection, publish, *retry, *fence)? {
+            Held::Yes => mine.push(*retry),
+            Held::Gone => {}
+            Held::Lost => return Ok(Settled::LeaseLost),
+        }
+    }
+    if mine.is_empty() {
+        return Ok(Settled::LeaseLost);
+    }
+    for retry in mine {
+        retries::delete(connection, retry)?;
+    }
+    apply(connection, publish, settlement, now)?;
+    Ok(Settled::Done)
+}
+
+fn apply(
+    connection: &Connection,
+    publish: i64,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tally(connection, publish, &settlement.tallies)?;
+    for (device, environment) in &settlement.environments {
+        connection
+            .prepare_cached(
+                "UPDATE devices SET environment = ?2 WHERE device = ?1 AND platform = ?3",
+            )?
+            .execute(params![
+                device.0,
+                columns::environment_word(*environment),
+                Platform::Apns.as_str()
+            ])?;
+    }
+    for dead in &settlement.dead {
+        remove_if_same(connection, dead)?;
+    }
+    retries::insert(connection, publish, &settlement.retries)?;
+    publishes::finish_emptied(connection, now)?;
+    publishes::finish_if_done(connection, publish, now)
+}
+
+fn tally(connection: &Connection, publish: i64, tallies: &[Tally]) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO tallies (publish, platform, outcome, reason, count) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET count = count + excluded.count",
+    )?;
+    for tally in tallies {
+        statement.execute(params![
+            publish,
+            tally.platform.as_str(),
+            tally.outcome.as_str(),
+            tally.reason,
+            i64::try_from(tally.count).unwrap_or(i64::MAX)
+        ])?;
+    }
+    Ok(())
+}
+
+/// Removes a device if it still has the token that was tried, and did not register again since the token died.
+fn remove_if_same(connection: &Connection, dead: &DeadDevice) -> Result<(), StoreError> {
+    let is_same = connection
+        .prepare_cached(
+            "SELECT 1 FROM devices WHERE device = ?1 AND platform = ?2 AND identity = ?3 AND keys IS ?4
+                AND (?5 IS NULL OR registered_at < ?5)",
+        )?
+        .exists(params![
+            dead.device.0,
+            dead.token.platform().as_str(),
+            dead.token.identity(),
+            dead.token.keys(),
+            dead.since.map(Timestamp::as_millis)
+        ])?;
+    if is_same {
+        devices::remove(connection, dead.device.0)?;
+    }
+    Ok(())
+}

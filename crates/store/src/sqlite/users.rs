@@ -1,0 +1,91 @@
+//! Users and their devices. A user is a row as long as a device is bound to it; a trigger forgets it with the last one.
+
+use domain::device::DeviceId;
+use domain::instance::InstanceId;
+use domain::user::UserId;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{devices, instances};
+use crate::StoreError;
+use crate::devices::Bound;
+
+/// The number of a user who has devices.
+pub(super) fn number(
+    connection: &Connection,
+    instance: i64,
+    id: &UserId,
+) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT user_number FROM users WHERE instance = ?1 AND id = ?2")?
+        .query_row(params![instance, id.as_str()], |row| row.get(0))
+        .optional()?)
+}
+
+/// Counts and binds in one transaction of the one writer, so no two calls can both take the last place.
+pub(super) fn bind(
+    connection: &Connection,
+    instance: InstanceId,
+    id: DeviceId,
+    user: &UserId,
+    devices_max: u32,
+) -> Result<Bound, StoreError> {
+    let Some(found) = devices::find(connection, instance, id)? else {
+        return Ok(Bound::UnknownDevice);
+    };
+    let number = number(connection, found.instance, user)?;
+    if let Some(bound) = found.user {
+        return Ok(if Some(bound) == number {
+            Bound::Done
+        } else {
+            Bound::ToAnotherUser
+        });
+    }
+    if let Some(number) = number {
+        let has: u32 = connection
+            .prepare_cached(
+                "SELECT count(*) FROM devices WHERE user_number = ?1 AND platform = ?2",
+            )?
+            .query_row(params![number, id.platform().as_str()], |row| row.get(0))?;
+        if has >= devices_max {
+            return Ok(Bound::TooManyDevices);
+        }
+    } else if devices_max == 0 {
+        return Ok(Bound::TooManyDevices);
+    }
+    let number: i64 = match number {
+        Some(number) => number,
+        None => connection
+            .prepare_cached(
+                "INSERT INTO users (instance, id) VALUES (?1, ?2) RETURNING user_number",
+            )?
+            .query_row(params![found.instance, user.as_str()], |row| row.get(0))?,
+    };
+    connection
+        .prepare_cached("UPDATE devices SET user_number = ?2 WHERE device = ?1")?
+        .execute([found.device, number])?;
+    Ok(Bound::Done)
+}
+
+/// A user has at most some hundred devices, so one transaction is enough.
+pub(super) fn delete(
+    connection: &Connection,
+    instance: InstanceId,
+    user: &UserId,
+) -> Result<u64, StoreError> {
+    let Some(instance) = instances::number(connection, instance)? else {
+        return Ok(0);
+    };
+    let Some(number) = number(connection, instance, user)? else {
+        return Ok(0);
+    };
+    let found: Vec<i64> = connection
+        .prepare_cached("SELECT device FROM devices WHERE user_number = ?1 ORDER BY device")?
+        .query_map([number], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut deleted = 0;
+    for device in found {
+        devices::remove(connection, device)?;
+        deleted += 1;
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,259 @@
+//! The one thread that writes: it takes what waits in the queue as a group, runs it in one transaction, commits once, and
+//! only then answers.
+//!
+//! A commit to disk costs about as much as a thousand small changes, so whatever arrives while one commit is under way
+//! shares the next. Each operation of a group has a savepoint of its own: one that fails, or panics, undoes itself alone. If
+//! the commit fails, every operation of the group failed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::error::unavailable;
+use super::queue::{Queue, Refused};
+use crate::StoreError;
+
+/// What the writer has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriterStatistics {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Operations that were part of them.
+    pub operations: u64,
+    /// Operations that wait now.
+    pub waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    operations: AtomicU64,
+}
+
+/// Hands operations to the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Arc<Queue<Box<dyn Operation>>>,
+    counters: Arc<Counters>,
+}
+
+/// Why a whole group was undone.
+enum Lost {
+    Busy,
+    Unavailable(String),
+}
+
+impl Lost {
+    fn to_error(&self) -> StoreError {
+        match self {
+            Self::Busy => StoreError::Busy,
+            Self::Unavailable(why) => unavailable(why.clone()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Lost {
+    fn from(error: rusqlite::Error) -> Self {
+        match StoreError::from(error) {
+            StoreError::Busy => Self::Busy,
+            StoreError::Unavailable(source) => Self::Unavailable(source.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Something to be done within a transaction, and somebody who waits for its answer.
+trait Operation: Send + std::fmt::Debug {
+    /// Whether it succeeded; if not, what it wrote is undone.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// It panicked.
+    fn panicked(&mut self);
+    /// Tells the caller, once it is known what became of the transaction.
+    fn answer(self: Box<Self>, group: Result<(), &Lost>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    result: Result<T, StoreError>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> std::fmt::Debug for Task<T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Task")
+    }
+}
+
+impl<T, F> Operation for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        if let Some(work) = self.work.take() {
+            self.result = work(connection);
+        }
+        self.result.is_ok()
+    }
+
+    fn panicked(&mut self) {
+        self.result = Err(StoreError::Corrupt("an operation panicked".into()));
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), &Lost>) {
+        let answer = match (self.result, group) {
+            (Ok(_), Err(lost)) => Err(lost.to_error()),
+            (result, _) => result,
+        };
+        // A caller who went away does not want to know.
+        let _ = self.caller.send(answer);
+    }
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        connection: Connection,
+        queue_length: usize,
+        group_max: usize,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let queue = Arc::new(Queue::new(queue_length));
+        let counters = Arc::new(Counters::default());
+        let (own_queue, own_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || run(&connection, &own_queue, &own_counters, group_max))
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        Ok((Self { queue, counters }, thread))
+    }
+
+    /// Runs `work` as a part of the next transaction. When this returns `Ok`, it is on disk. The work is done even if the
+    /// caller stops waiting.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let task = Task {
+            work: Some(work),
+            result: Err(unavailable("the operation was not run")),
+            caller,
+        };
+        self.queue
+            .push(Box::new(task))
+            .map_err(|refused| match refused {
+                Refused::Full => StoreError::Busy,
+                Refused::Closed => unavailable("the store is closed"),
+            })?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(unavailable("the writing thread has ended")))
+    }
+
+    pub(super) fn statistics(&self) -> WriterStatistics {
+        WriterStatistics {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            operations: self.counters.operations.load(Ordering::Relaxed),
+            waiting: self.queue.len(),
+        }
+    }
+
+    /// Takes no more operations; the thread ends when it has done what waits.
+    pub(super) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+fn run(
+    connection: &Connection,
+    queue: &Queue<Box<dyn Operation>>,
+    counters: &Counters,
+    group_max: usize,
+) {
+    let mut group = Vec::new();
+    while queue.take(&mut group, group_max) {
+        let committed = apply(connection, &mut group);
+        if let Err(lost) = &committed {
+            if !connection.is_autocommit() {
+                // Nothing can be done if this fails too: the next BEGIN will, and tell its callers.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            let (Lost::Unavailable(why), operations) = (lost, group.len()) else {
+                answer(&mut group, &committed);
+                continue;
+            };
+            tracing::error!(error = %why, operations, "a transaction failed");
+        } else {
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
+            counters.operations.fetch_add(operations, Ordering::Relaxed);
+        }
+        answer(&mut group, &committed);
+    }
+    // The log is left empty, so that the file alone is the database. Whoever else has it open may prevent that.
+    let _ = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+fn answer(group: &mut Vec<Box<dyn Operation>>, committed: &Result<(), Lost>) {
+    for operation in group.drain(..) {
+        operation.answer(committed.as_ref().map(|()| ()));
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+/// Runs a group in one transaction.
+fn apply(connection: &Connection, group: &mut [Box<dyn Operation>]) -> Result<(), Lost> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    if let [alone] = group {
+        // The transaction is its savepoint.
+        let end = if attempt(connection, alone.as_mut()) {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
+        check_open(connection)?;
+        execute(connection, end)?;
+        return Ok(());
+    }
+    for operation in group {
+        execute(connection, "SAVEPOINT operation")?;
+        let succeeded = attempt(connection, operation.as_mut());
+        check_open(connection)?;
+        if !succeeded {
+            execute(connection, "ROLLBACK TO operation")?;
+        }
+        execute(connection, "RELEASE operation")?;
+    }
+    execute(connection, "COMMIT")?;
+    Ok(())
+}
+
+/// A full disk and the like make SQLite roll back on its own, which undoes what the others of the group wrote.
+fn check_open(connection: &Connection) -> Result<(), Lost> {
+    if connection.is_autocommit() {
+        return Err(Lost::Unavailable(
+            "the transaction was rolled back by an error of the storage".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn attempt(connection: &Connection, operation: &mut dyn Operation) -> bool {
+    // The connection is sound after a panic: the savepoint is rolled back, statements reset themselves when dropped.
+    match catch_unwind(AssertUnwindSafe(|| operation.run(connection))) {
+        Ok(succeeded) => succeeded,
+        Err(_) => {
+            tracing::error!("an operation of the store panicked");
+            operation.panicked();
+            false
+        }
+    }
+}
