@@ -1,4 +1,8 @@
 //! The emulators as a command: run until told to stop, one JSON line per notification.
+//!
+//! Owns the writing of lines and nothing about their content. The writer has a thread of its own, so that a slow pipe
+//! does not hold the gateways up. Invariant: when it returns, all that arrived before the stop has been written, or a
+//! line says how much was lost.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What can be turned on a whole gateway while it runs, and what the gateways share.
 //!
-//! Invariant: a change is seen by connections that are already open; [`Settings::changed`] wakes them.
+//! Owns the numbers, not what they do. Invariant: a change is seen by connections that are already open;
+//! [`Settings::changed`] wakes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

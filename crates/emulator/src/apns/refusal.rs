@@ -1,4 +1,7 @@
 //! Apple's words for a refusal, and the status that each comes with.
+//!
+//! Owns the table and the JSON body; which word fits is decided by the checks. Invariant: a documented word has its
+//! documented status unless somebody asked for another.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! What Apple demands of a request, one rule at a time.
+//!
+//! Each function looks at one part (target, token, headers, payload) and knows nothing of behaviours or answers.
+//! Invariant: nothing here changes anything; the same request always gets the same answer.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

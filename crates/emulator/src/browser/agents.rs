@@ -1,4 +1,7 @@
 //! Which browsers there are and what waits for each.
+//!
+//! Knows no socket: a session asks for what is due and reports what was acknowledged. Invariant: of several
+//! connections of one browser only the newest gets messages.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

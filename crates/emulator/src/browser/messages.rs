@@ -1,4 +1,7 @@
 //! The messages of Firefox's push protocol, both ways.
+//!
+//! Owns their JSON; what they lead to is the agents' business. Invariant: what a browser sends is read leniently
+//! (unknown fields and unknown messages are passed over), what goes to it has exactly the fields it expects.
 
 use std::collections::BTreeMap;
 

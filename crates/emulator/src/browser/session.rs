@@ -1,4 +1,7 @@
 //! One WebSocket connection of a browser, from handshake to close.
+//!
+//! Owns the socket and the order of the conversation: hello comes first, then anything. Invariant: whatever a browser
+//! sends, at worst its own connection ends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! The rules about a message that its shape does not say.
+//!
+//! Owns sizes, reserved keys, the one target and what belongs together; the shape itself is the schema's. Invariant:
+//! each refusal names the field that it is about.
 
 use serde_json::Value;
 

@@ -1,4 +1,7 @@
 //! Google's words for a refusal: the FCM error code, the RPC status, the JSON around them.
+//!
+//! Owns the table and the JSON; which word fits is decided by the checks. Invariant: a documented code has its
+//! documented status unless somebody asked for another.
 
 use std::borrow::Cow;
 

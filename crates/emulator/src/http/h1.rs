@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection, for the listeners that real senders also reach without HTTP/2.
 //!
 //! What has no meaning without streams (RST_STREAM, abrupt GOAWAY) drops the connection; GOAWAY after an answer
-//! becomes `Connection: close`.
+//! becomes `Connection: close`. Invariant: the service cannot tell which protocol a request came by.
 
 use std::sync::Arc;
 

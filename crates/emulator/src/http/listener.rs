@@ -1,4 +1,7 @@
 //! The listening sockets: accept, TLS, choose the protocol, serve.
+//!
+//! Owns the bounds on connections and handshakes. It does not look at requests. Invariant: a peer that is slow or
+//! broken costs its own connection and no other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! The directory that the emulator writes to.
+//!
+//! Knows names and modes, not what is in the files. Invariant: a reader sees a whole file or none, and a private file
+//! is never readable by others, not even for a moment.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};

@@ -1,4 +1,6 @@
 //! The key with which an app's server signs its provider tokens for Apple: `AuthKey.p8`, a key id and a team id.
+//!
+//! Owns the file and the ids. Invariant: the same key always has the same ids, so that they can be configured once.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;

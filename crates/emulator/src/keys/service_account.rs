@@ -1,4 +1,6 @@
 //! Google's service account: an RSA key and the file that Google's console hands out for it.
+//!
+//! Owns the file's form. Invariant: only `token_uri` ever changes in a file that is already there.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};

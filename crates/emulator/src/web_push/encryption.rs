@@ -1,6 +1,7 @@
 //! Opens messages as a browser does: RFC 8188 (aes128gcm) with the keys of RFC 8291.
 //!
-//! Knows only the receiving side; the product encrypts with code of its own.
+//! Knows only the receiving side; the product encrypts with code of its own. Invariant: whatever the bytes, the
+//! answer is a clear text or a reason, never a panic.
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};

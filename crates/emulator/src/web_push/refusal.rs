@@ -1,4 +1,7 @@
 //! How the Web Push service refuses: a status, which RFC 8030 gives meaning, and a JSON body for people.
+//!
+//! Owns the body. The words in it are the emulator's own. Invariant: a sender that goes by the status alone misses
+//! nothing.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! What a push message must look like: RFC 8030 sections 5.2 to 5.4, RFC 8188 section 2.1, RFC 8291 section 4.
+//!
+//! Looks at headers and at the outside of the body; who sends is VAPID's question, what is inside the keys'.
+//! Invariant: nothing here changes anything.
 
 use std::time::Duration;
 
