@@ -110,6 +110,8 @@ impl App {
             Arc::clone(&clock),
         );
         let settings = Settings {
+            page_length: config.delivery.page_length,
+            lease: config.delivery.lease,
             keep_publishes: config.keep_publishes,
             ..Settings::default()
         };

@@ -193,6 +193,15 @@ pub struct Limits {
     pub http2_streams_max: u32,
 }
 
+/// How fan-outs are worked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// Devices in a page.
+    pub page_length: usize,
+    /// How long a server that does not answer keeps its work.
+    pub lease: Duration,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -232,6 +241,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// Bounds of the HTTP side.
     pub limits: Limits,
+    /// How fan-outs are worked on.
+    pub delivery: Delivery,
     /// How long finished publishes are kept.
     pub keep_publishes: Duration,
     /// Logging.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
+    Config, ConfigError, Database, Delivery, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
     Outbound, TlsFiles,
 };
 
@@ -29,6 +29,7 @@ struct RawConfig {
     web_push: RawWebPush,
     outbound: RawOutbound,
     limits: RawLimits,
+    delivery: RawDelivery,
     retention: RawRetention,
     log: RawLog,
     shutdown: RawShutdown,
@@ -84,6 +85,13 @@ struct RawLimits {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawDelivery {
+    page_length: i64,
+    lease_secs: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawRetention {
     publishes_days: i64,
 }
@@ -120,6 +128,10 @@ pub(super) fn check(
         limits: limits(&raw.limits)?,
         log: log(&raw.log)?,
         tls: tls(&raw.tls)?,
+        delivery: Delivery {
+            page_length: count("delivery.page_length", raw.delivery.page_length, 1, 10_000)?,
+            lease: timeout("delivery.lease_secs", raw.delivery.lease_secs)?,
+        },
         keep_publishes: secs(
             "retention.publishes_days",
             within("retention.publishes_days", raw.retention.publishes_days, 1, 36_500)?
