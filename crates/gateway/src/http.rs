@@ -222,3 +222,16 @@ impl HttpClient {
         }
     }
 }
+
+#[cfg(test)]
+impl Context {
+    /// A context with a root that nobody has.
+    fn for_tests() -> Arc<Self> {
+        let root = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let config = Config {
+            extra_ca_pem: Some(root.cert.pem().into_bytes()),
+            ..Config::default()
+        };
+        HttpClient::new(&config).unwrap().context
+    }
+}

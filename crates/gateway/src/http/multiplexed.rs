@@ -261,3 +261,111 @@ fn classify(error: &h2::Error) -> Error {
         ends_connection: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    const IDLE_MAX: Duration = Duration::from_secs(120);
+    /// An empty SETTINGS frame. RFC 9113 sections 4.1 and 6.5.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    async fn start_on(io: DuplexStream) -> Result<Arc<Connection>, Failure> {
+        start(io, &Context::for_tests(), IDLE_MAX, Arc::default()).await
+    }
+
+    /// Sends SETTINGS, reads, and says nothing more; ends when the client leaves.
+    async fn mute(mut io: DuplexStream) {
+        io.write_all(&SETTINGS).await.unwrap();
+        let mut sink = [0; 1024];
+        while io.read(&mut sink).await.is_ok_and(|length| length > 0) {}
+    }
+
+    fn request() -> Request<()> {
+        Request::post("https://push.example/").body(()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_before_the_settings_came() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let started = start_on(near);
+        assert!(timeout(Duration::from_secs(10), started).await.is_err());
+        // The one who waited gave up; so does the driver, which ends the connection.
+        mute(far).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_answers_no_pings_is_dead() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (connection, began) = tokio::join!(
+            async {
+                let connection = start_on(near).await.unwrap();
+                let slot = connection.try_take().unwrap();
+                let began = Instant::now();
+                let deadline = began + Duration::from_secs(1000);
+                let result = slot.exchange(request(), Bytes::new(), deadline).await;
+                assert!(matches!(
+                    result,
+                    Err(Broken::Failed(Failure::ConnectionLost))
+                ));
+                (connection, began)
+            },
+            mute(far)
+        )
+        .0;
+        assert_eq!(began.elapsed(), PING_INTERVAL + PING_TIMEOUT);
+        assert!(connection.is_retired());
+        assert!(connection.try_take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_by_itself() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let began = Instant::now();
+        let connection = Arc::new(std::sync::Mutex::new(None));
+        let far = async {
+            let mut server = h2::server::handshake(far).await.unwrap();
+            while server.accept().await.is_some() {}
+        };
+        let near = async {
+            *connection.lock().unwrap() = Some(start_on(near).await.unwrap());
+        };
+        tokio::join!(near, far);
+        assert!(began.elapsed() >= IDLE_MAX);
+        assert!(began.elapsed() <= IDLE_MAX + 2 * PING_INTERVAL);
+        assert!(connection.lock().unwrap().take().unwrap().is_retired());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retired_connection_finishes_what_is_under_way() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let far = async {
+            let mut server = h2::server::handshake(far).await.unwrap();
+            let (_, mut respond) = server.accept().await.unwrap().unwrap();
+            let answering = async {
+                sleep(Duration::from_secs(5)).await;
+                respond
+                    .send_response(http::Response::new(()), true)
+                    .unwrap();
+            };
+            tokio::join!(answering, async {
+                while server.accept().await.is_some() {}
+            });
+        };
+        let near = async {
+            let connection = start_on(near).await.unwrap();
+            let slot = connection.try_take().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let retiring = async {
+                sleep(Duration::from_secs(1)).await;
+                connection.retire();
+                assert!(connection.try_take().is_none());
+            };
+            let exchange = slot.exchange(request(), Bytes::new(), deadline);
+            let (result, ()) = tokio::join!(exchange, retiring);
+            assert_eq!(result.ok().unwrap().status, 200);
+        };
+        tokio::join!(near, far);
+    }
+}
