@@ -54,7 +54,7 @@ impl Leases {
                 Ok(Settled::Done) => {}
                 Ok(Settled::LeaseLost) => return Err(Lost),
                 Err(error) => {
-                    tracing::warn!(job = job.id.0, %error, "a lease could not be prolonged")
+                    tracing::warn!(job = job.id.0, %error, "a lease could not be prolonged");
                 }
             }
         }

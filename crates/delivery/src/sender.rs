@@ -134,10 +134,10 @@ impl Sender {
         measure::attempt(platform, attempt.outcome.kind(), started.elapsed());
         match &attempt.outcome {
             Outcome::CredentialBroken { reason } => {
-                self.instances.mark(instance, platform, Some(reason)).await
+                self.instances.mark(instance, platform, Some(reason)).await;
             }
             Outcome::Accepted | Outcome::TokenDead { .. } => {
-                self.instances.mark(instance, platform, None).await
+                self.instances.mark(instance, platform, None).await;
             }
             Outcome::Retry { .. } | Outcome::Rejected { .. } => {}
         }

@@ -53,7 +53,7 @@ impl<'a> Settling<'a> {
         match attempt.outcome {
             Outcome::Accepted => self.end(platform, kind, "".into()),
             Outcome::Rejected { reason } | Outcome::CredentialBroken { reason } => {
-                self.end(platform, kind, reason)
+                self.end(platform, kind, reason);
             }
             Outcome::TokenDead { reason, since } => {
                 let dead = DeadDevice {
@@ -110,5 +110,144 @@ impl<'a> Settling<'a> {
 
     fn end(&mut self, platform: Platform, outcome: OutcomeKind, reason: Reason) {
         *self.ends.entry((platform, outcome, reason)).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use domain::device::{ApnsEnvironment, DeviceOrdinal, GatewayToken};
+    use domain::instance::InstanceId;
+    use domain::publish::{AudienceKind, PublishId, PublishRequest};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn publish(fcm: &str) -> Publish {
+        let body = format!(r#"{{"interests":["a"],"fcm":{fcm}}}"#);
+        let request = PublishRequest::parse(AudienceKind::Interests, body.as_bytes()).unwrap();
+        Publish {
+            id: PublishId::random(),
+            instance: InstanceId::random(),
+            accepted_at: NOW,
+            payloads: request.payloads,
+        }
+    }
+
+    fn recipient(device: i64) -> Recipient {
+        Recipient {
+            device: DeviceOrdinal(device),
+            token: GatewayToken::parse(Platform::Fcm, &format!("token-{device}")).unwrap(),
+            bundle_id: None,
+            environment: ApnsEnvironment::Production,
+            registered_at: NOW,
+        }
+    }
+
+    fn attempt(outcome: Outcome) -> Attempt {
+        Attempt {
+            outcome,
+            environment: None,
+        }
+    }
+
+    /// Settles one attempt, the first, at `now`.
+    fn settle(publish: &Publish, outcome: Outcome, now: Timestamp) -> Settlement {
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(publish, &backoff);
+        settling.take(&recipient(1), attempt(outcome), 1, 1.0, now);
+        settling.finish()
+    }
+
+    #[test]
+    fn every_delivery_adds_one_tally_or_one_retry() {
+        let publish = publish(r#"{"data":{}}"#);
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(&publish, &backoff);
+        let outcomes = [
+            Outcome::Accepted,
+            Outcome::Accepted,
+            Outcome::retry("unavailable"),
+            Outcome::rejected("payload"),
+            Outcome::token_dead("unregistered"),
+            Outcome::credential_broken("refused"),
+        ];
+        for (device, outcome) in (1..).zip(outcomes) {
+            settling.take(&recipient(device), attempt(outcome), 1, 0.5, NOW);
+        }
+        settling.park(&recipient(9), 0, NOW);
+        let settlement = settling.finish();
+        let counted: u64 = settlement.tallies.iter().map(|tally| tally.count).sum();
+        assert_eq!(
+            (counted, settlement.retries.len(), settlement.dead.len()),
+            (5, 2, 1)
+        );
+        let accepted = settlement
+            .tallies
+            .iter()
+            .find(|t| t.outcome == OutcomeKind::Accepted);
+        assert_eq!(accepted.map(|tally| tally.count), Some(2));
+    }
+
+    #[test]
+    fn a_dead_token_goes_with_what_was_tried_and_since_when() {
+        let since = Some(Timestamp::from_secs(5));
+        let reason = Cow::Borrowed("unregistered");
+        let dead = settle(
+            &publish(r#"{"data":{}}"#),
+            Outcome::TokenDead { reason, since },
+            NOW,
+        )
+        .dead;
+        assert_eq!(
+            dead,
+            [DeadDevice {
+                device: DeviceOrdinal(1),
+                token: recipient(1).token,
+                since
+            }]
+        );
+    }
+
+    #[test]
+    fn a_refused_credential_costs_no_device() {
+        let settlement = settle(
+            &publish(r#"{"data":{}}"#),
+            Outcome::credential_broken("refused"),
+            NOW,
+        );
+        assert_eq!((settlement.dead.len(), settlement.retries.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_retry_waits_as_asked_and_ends_with_the_time_to_live() {
+        let publish = publish(r#"{"data":{},"time_to_live":60}"#);
+        let retry = |secs| Outcome::Retry {
+            reason: Cow::Borrowed("throttled"),
+            after: Some(Duration::from_secs(secs)),
+        };
+        let settlement = settle(&publish, retry(30), NOW);
+        assert!(settlement.retries[0].due_at >= NOW.after(Duration::from_secs(30)));
+        assert!(settlement.tallies.is_empty());
+        let settlement = settle(&publish, retry(61), NOW);
+        assert!(settlement.retries.is_empty());
+        assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
+    }
+
+    #[test]
+    fn what_was_learned_of_an_apple_device_is_kept() {
+        let publish = publish(r#"{"data":{}}"#);
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(&publish, &backoff);
+        let environment = Some(ApnsEnvironment::Sandbox);
+        let learned = Attempt {
+            outcome: Outcome::Accepted,
+            environment,
+        };
+        settling.take(&recipient(4), learned, 1, 0.0, NOW);
+        let kept = settling.finish().environments;
+        assert_eq!(kept, [(DeviceOrdinal(4), ApnsEnvironment::Sandbox)]);
     }
 }

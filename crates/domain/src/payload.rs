@@ -124,9 +124,10 @@ impl Payloads {
     }
 }
 
-/// What is left of `time_to_live` now, at least zero.
-pub(crate) fn remaining(time_to_live: Duration, origin: &Origin) -> Duration {
-    time_to_live.saturating_sub(origin.now.since(origin.accepted_at))
+/// What is left of `time_to_live` now, in seconds, rounded up: a payload that is sent at once goes with all of it.
+pub(crate) fn remaining_secs(time_to_live: Duration, origin: &Origin) -> u64 {
+    let left = time_to_live.saturating_sub(origin.now.since(origin.accepted_at));
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 /// Reads a JSON object and says which field is none.

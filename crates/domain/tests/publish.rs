@@ -36,7 +36,8 @@ fn origin() -> Origin {
         instance: InstanceId::parse("8f9a6e22-2483-49aa-8552-125f1a4c5781").unwrap(),
         publish: PublishId::parse("pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df").unwrap(),
         accepted_at: ACCEPTED,
-        now: Timestamp::from_secs(ACCEPTED.as_secs() + 10),
+        // Not quite ten seconds later, which counts as nine.
+        now: Timestamp::from_millis(ACCEPTED.as_millis() + 9_990),
     }
 }
 
@@ -323,8 +324,8 @@ fn the_legacy_fcm_shape_becomes_v1() {
     assert_eq!(
         message["android"],
         json!({
-            // Ten of the sixty seconds are over.
-            "ttl": "50s", "priority": "HIGH", "collapse_key": "ck",
+            // Nine of the sixty seconds are over.
+            "ttl": "51s", "priority": "HIGH", "collapse_key": "ck",
             "notification": {
                 "channel_id": "ch", "icon": "i", "sound": "s", "tag": "t", "color": "#rrggbb",
                 "click_action": "com.pusher.pushnotifications.OPEN_TRACKING",
@@ -359,12 +360,12 @@ fn browsers_get_what_the_service_worker_reads() {
                 "publishId": "pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df", "hasDisplayableContent": true, "hasData": true}}
         })
     );
-    assert_eq!(sent.ttl_secs, 50);
+    assert_eq!(sent.ttl_secs, 51);
     assert_eq!(sent.urgency.map(|u| u.as_str()), Some("very-low"));
     let (body, sent) = web(json!({"data": {}}));
     assert_eq!(body["notification"], json!({}));
     assert_eq!(body["data"]["pusher"]["hasData"], false);
-    assert_eq!(sent.ttl_secs, 2_419_200 - 10);
+    assert_eq!(sent.ttl_secs, 2_419_200 - 9);
 }
 
 #[test]

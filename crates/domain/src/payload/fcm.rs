@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Origin, RawObject, TIME_TO_LIVE_MAX, object, remaining, take, take_data};
+use super::{Origin, RawObject, TIME_TO_LIVE_MAX, object, remaining_secs, take, take_data};
 use crate::publish::InvalidPublish;
 
 /// The largest `notification` and `data` together, in bytes. Firebase: About FCM messages.
@@ -170,7 +170,7 @@ impl FcmPayload {
 
         let mut android = Map::new();
         if let Some(secs) = self.time_to_live_secs {
-            let left = remaining(Duration::from_secs(secs.into()), origin).as_secs();
+            let left = remaining_secs(Duration::from_secs(secs.into()), origin);
             android.insert("ttl".into(), format!("{left}s").into());
         }
         if let Some(key) = &self.collapse_key {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Origin, RawObject, TIME_TO_LIVE_MAX, object, raw, remaining, take, take_data};
+use super::{Origin, RawObject, TIME_TO_LIVE_MAX, object, raw, remaining_secs, take, take_data};
 use crate::publish::InvalidPublish;
 
 /// The largest clear text that fits a push message: 4096 bytes (RFC 8030 section 7.2) less the header (86, RFC 8188), the
@@ -163,7 +163,7 @@ impl WebPayload {
         };
         WebPushMessage {
             plaintext: serde_json::to_vec(&body).unwrap_or_default(),
-            ttl_secs: remaining(self.time_to_live(), origin).as_secs(),
+            ttl_secs: remaining_secs(self.time_to_live(), origin),
             urgency: self.urgency,
             topic: self.topic.clone(),
         }

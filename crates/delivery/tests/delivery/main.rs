@@ -1,0 +1,8 @@
+//! Delivery from an accepted publish to its last outcome: real SQLite, real TLS and HTTP/2, the emulators as gateways.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod credentials;
+mod failures;
+mod fanout;
+mod shutdown;
+mod support;
