@@ -72,6 +72,7 @@ async fn env_sh_can_be_sourced() {
         "HELIOSTAT_FCM_URL",
         "HELIOSTAT_OUTBOUND_CA_FILE",
         "HELIOSTAT_OUTBOUND_ALLOW",
+        "HELIOSTAT_WEB_PUSH_CONTACT",
         "APNS_KEY_ID",
         "APNS_TEAM_ID",
         "EMULATOR_BROWSER_URL",
