@@ -38,8 +38,9 @@ pub(crate) use target::Target;
 pub(crate) const ANSWER_BODY_LENGTH_MAX: usize = 64 * 1024;
 /// The largest header list of an answer, in bytes.
 const ANSWER_HEADERS_LENGTH_MAX: u32 = 16 * 1024;
-/// How many hosts chosen by others have connections or waiting requests at once.
-const GUARDED_DESTINATIONS_MAX: usize = 4096;
+/// How many hosts chosen by others have connections at once; with several connections each they must not use up the
+/// process's file descriptors.
+const GUARDED_DESTINATIONS_MAX: usize = 512;
 /// How long a connection to a gateway of ours may lie idle. Apple asks to keep connections open.
 const OWN_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How long a connection to a host chosen by others may lie idle.
@@ -186,9 +187,8 @@ impl HttpClient {
         self.context.guard.check_parsed(&url)?;
         let target = Target::new(&url).ok_or(Failure::Refused(Refused::HostForm))?;
         if guarded.len() >= GUARDED_DESTINATIONS_MAX {
-            guarded.retain(|_, destination| {
-                Arc::strong_count(destination) > 1 || !destination.is_idle()
-            });
+            // Whoever sends or connects holds it. The connections of the others end.
+            guarded.retain(|_, destination| Arc::strong_count(destination) > 1);
             if guarded.len() >= GUARDED_DESTINATIONS_MAX {
                 return Err(Failure::TooManyHosts);
             }
@@ -233,5 +233,47 @@ impl Context {
             ..Config::default()
         };
         HttpClient::new(&config).unwrap().context
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> HttpClient {
+        HttpClient {
+            context: Context::for_tests(),
+            guarded: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn hosts_chosen_by_others_are_bounded_and_those_in_use_are_kept() {
+        let client = client();
+        let origin = |number: usize| format!("https://{number}.example");
+        let kept = client.guarded_destination(&origin(0)).unwrap();
+        for number in 0..2 * GUARDED_DESTINATIONS_MAX {
+            client.guarded_destination(&origin(number)).unwrap();
+            let count = client.guarded.lock().unwrap().len();
+            assert!(count <= GUARDED_DESTINATIONS_MAX);
+        }
+        let again = client.guarded_destination(&origin(0)).unwrap();
+        assert!(Arc::ptr_eq(&kept, &again));
+
+        let held: Vec<_> = (0..GUARDED_DESTINATIONS_MAX)
+            .map(|number| client.guarded_destination(&origin(number)).unwrap())
+            .collect();
+        let one_more = client.guarded_destination("https://more.example");
+        assert_eq!(one_more.unwrap_err(), Failure::TooManyHosts);
+        drop(held);
+        assert!(client.guarded_destination("https://more.example").is_ok());
+    }
+
+    #[test]
+    fn a_refused_origin_takes_no_place() {
+        let client = client();
+        let refused = client.guarded_destination("https://10.0.0.1").unwrap_err();
+        assert_eq!(refused, Failure::Refused(Refused::Address));
+        assert!(client.guarded.lock().unwrap().is_empty());
     }
 }

@@ -239,8 +239,8 @@ impl fmt::Debug for Channel {
     }
 }
 
-/// One publish to one device.
-#[derive(Debug, Clone, Copy)]
+/// One publish to one device. `Debug` shows neither the payload nor the gateway token.
+#[derive(Clone, Copy)]
 pub struct Delivery<'a> {
     /// The publish.
     pub publish: PublishId,
@@ -248,6 +248,16 @@ pub struct Delivery<'a> {
     pub recipient: &'a Recipient,
     /// What the device gets.
     pub payload: &'a Rendered,
+}
+
+impl fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Delivery({} to {:?})",
+            self.publish, self.recipient.device
+        )
+    }
 }
 
 /// What became of handing a delivery over.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Broken, Connection, Slot};
 use super::{Answer, Context, Failure, Target, dial, multiplexed, serial};
@@ -72,9 +72,11 @@ impl Destination {
         make: impl Fn() -> Request<()>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let timeout = self.context.request_timeout;
         for _ in 0..SENDS_MAX {
-            let slot = self.slot().await?;
-            let deadline = Instant::now() + self.context.request_timeout;
+            let slot = self.slot(began + timeout).await?;
+            let deadline = (Instant::now() + timeout).min(began + 2 * timeout);
             match slot.exchange(make(), body.clone(), deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(Broken::Failed(failure)) => return Err(failure),
@@ -97,17 +99,7 @@ impl Destination {
         per_connection.saturating_mul(self.context.connections_max)
     }
 
-    /// Whether it could be forgotten without ending anything.
-    pub(super) fn is_idle(&self) -> bool {
-        let state = self.state();
-        !state.connecting
-            && state
-                .connections
-                .iter()
-                .all(|connection| connection.is_retired())
-    }
-
-    async fn slot(self: &Arc<Self>) -> Result<Slot, Failure> {
+    async fn slot(self: &Arc<Self>, until: Instant) -> Result<Slot, Failure> {
         let failures_before = match self.try_slot(None) {
             Try::Slot(slot) => return Ok(slot),
             Try::Failed(failure) => return Err(failure),
@@ -125,7 +117,7 @@ impl Destination {
                 }
             }
         };
-        timeout(self.context.request_timeout, wait)
+        timeout_at(until, wait)
             .await
             .unwrap_or(Err(Failure::Saturated))
     }
