@@ -12,6 +12,7 @@ mod device_api;
 mod error;
 mod extract;
 mod health;
+mod leftover;
 mod metrics;
 mod observe;
 mod publish_api;

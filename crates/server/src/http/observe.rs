@@ -32,10 +32,23 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
     if route.starts_with('/') && !route.contains("_api/") {
         // Probes and scrapes come every few seconds and say nothing.
-        tracing::debug!(method, route, status, duration_ms, "{method} {route} {status}");
+        tracing::debug!(
+            method,
+            route,
+            status,
+            duration_ms,
+            "{method} {route} {status}"
+        );
     } else {
         let instance = instance.map(tracing::field::display);
-        tracing::info!(method, route, status, duration_ms, instance, "{method} {route} {status}");
+        tracing::info!(
+            method,
+            route,
+            status,
+            duration_ms,
+            instance,
+            "{method} {route} {status}"
+        );
     }
     let labels = [("method", method.to_owned()), ("route", route)];
     metrics::histogram!("heliostat_http_request_seconds", &labels).record(took);
@@ -56,7 +69,14 @@ pub(crate) fn describe() {
         metrics::Unit::Seconds,
         "How long requests took to be answered, by route and method."
     );
-    metrics::describe_gauge!("heliostat_http_requests_in_flight", "Requests being worked on.");
+    metrics::describe_counter!(
+        "heliostat_events_total",
+        "Reports of devices, each counted once: a publish was delivered, a publish was opened."
+    );
+    metrics::describe_gauge!(
+        "heliostat_http_requests_in_flight",
+        "Requests being worked on."
+    );
 }
 
 /// Counts a request as in flight until dropped, also when its caller goes away half-way.
@@ -91,6 +111,9 @@ fn method(method: &Method) -> &'static str {
 
 /// The instance in a path such as `/device_api/v1/instances/{id}/…`.
 fn instance(path: &str) -> Option<InstanceId> {
-    let id = path.split('/').skip_while(|segment| *segment != "instances").nth(1)?;
+    let id = path
+        .split('/')
+        .skip_while(|segment| *segment != "instances")
+        .nth(1)?;
     InstanceId::parse(id).ok()
 }

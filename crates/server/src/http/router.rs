@@ -10,7 +10,9 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{Api, cors, customer_api, device_api, health, metrics, observe, publish_api, reporting_api};
+use super::{
+    Api, cors, customer_api, device_api, health, leftover, metrics, observe, publish_api, reporting_api,
+};
 
 /// The whole HTTP side. From the outside in: cross-origin rules, log and counts, the bounds of a request, the routes.
 pub(crate) fn router(api: Api) -> Router {
@@ -26,6 +28,7 @@ pub(crate) fn router(api: Api) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(leftover::read))
         .layer(from_fn_with_state(api.clone(), in_time))
         .layer(from_fn(observe::observe))
         .layer(from_fn(cors::allow))

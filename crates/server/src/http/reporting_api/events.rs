@@ -9,7 +9,7 @@ use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use serde_json::Value;
-use store::publishes::{Event, EventKind};
+use store::publishes::{Event, EventKind, Recorded};
 
 use crate::http::Api;
 use crate::http::caller::Caller;
@@ -31,8 +31,14 @@ pub(crate) async fn report(
     let Some(event) = event(instance, body)? else {
         return Ok(());
     };
+    let kind = event.kind;
     match api.store().record_events(vec![event]).await {
-        Ok(_) => Ok(()),
+        Ok(recorded) => {
+            if recorded.contains(&Recorded::New) {
+                metrics::counter!("heliostat_events_total", "event" => kind.as_str()).increment(1);
+            }
+            Ok(())
+        }
         Err(error) if caller == Caller::Swift => {
             metrics::counter!("heliostat_events_lost_total").increment(1);
             tracing::warn!(%error, "a reported event was lost");
@@ -53,15 +59,28 @@ fn event(instance: InstanceId, mut body: Fields) -> Result<Option<Event>, ApiErr
     let publish = body.text("publishId")?;
     let device = body.text("deviceId")?;
     let at = match body.take("timestampSecs") {
-        None => return Err(ApiError::field("timestampSecs", "timestampSecs is required")),
+        None => {
+            return Err(ApiError::field(
+                "timestampSecs",
+                "timestampSecs is required",
+            ));
+        }
         Some(Value::Number(secs)) => whole_secs(&secs),
         Some(_) => None,
     };
-    let at = at.ok_or_else(|| ApiError::field("timestampSecs", "must be a whole number of seconds"))?;
-    let (Some(publish), Some(device)) = (PublishId::parse(&publish), DeviceId::parse(&device)) else {
+    let at =
+        at.ok_or_else(|| ApiError::field("timestampSecs", "must be a whole number of seconds"))?;
+    let (Some(publish), Some(device)) = (PublishId::parse(&publish), DeviceId::parse(&device))
+    else {
         return Ok(None);
     };
-    Ok(Some(Event { instance, publish, device, kind, at }))
+    Ok(Some(Event {
+        instance,
+        publish,
+        device,
+        kind,
+        at,
+    }))
 }
 
 /// A whole number of seconds since the epoch that is no nonsense: up to the year 9999.
