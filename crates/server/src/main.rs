@@ -1,3 +1,9 @@
-//! The `heliostat` program.
+//! The `heliostat` program: its command line, and nothing else.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

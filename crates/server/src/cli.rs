@@ -1,0 +1,167 @@
+//! The command line: what there is to type, and where it goes.
+//!
+//! One file per command. A command that fails says so in exactly one line on stderr and with its exit code; what it has
+//! to say otherwise goes to stdout, as a table for people or as JSON. The environment is read by the configuration
+//! alone, except for the secret key, which clap reads and never shows.
+
+mod credential;
+mod database;
+mod demo;
+mod emulate;
+mod failure;
+mod instance;
+mod key;
+mod output;
+mod publish;
+mod serve;
+mod settings;
+mod signals;
+mod table;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 it worked; 1 it failed, and a line on stderr says what, where and what to do; 2 the command line is \
+wrong; 130 or 143 a second Ctrl-C or SIGTERM came before a graceful stop was done.";
+
+/// Push notifications for your users' devices, from your own server, with the Pusher Beams SDKs.
+#[derive(Debug, Parser)]
+#[command(name = "heliostat", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Run emulators of APNs, FCM and a Web Push service to develop against.
+    Emulate(emulate::Emulate),
+    /// Show the whole loop on this machine: server, emulators, devices, publishes. Needs nothing set up.
+    Demo(demo::Demo),
+    /// Create, list, show and delete instances, and rotate their secret keys.
+    #[command(subcommand)]
+    Instance(instance::InstanceCommand),
+    /// Set and list the gateway credentials of an instance.
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
+    /// Sign a Beams token for a user, as an app's backend does.
+    Token(token::Token),
+    /// Publish to users or to interests through a running server.
+    Publish(publish::Publish),
+}
+
+/// Runs what was typed.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => run(cli.command),
+        Err(error) => refuse(&error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Emulate(emulate) => block_on(emulate.run()),
+        Command::Demo(demo) => block_on(demo.run()),
+        Command::Instance(instance) => block_on(instance.run()),
+        Command::Credential(credential) => block_on(credential.run()),
+        Command::Token(token) => block_on(token.run()),
+        Command::Publish(publish) => block_on(publish.run()),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start threads: {error}")))?
+        .block_on(work)
+}
+
+/// Help and version are what was asked for; everything else becomes one line.
+fn refuse(error: &clap::Error) -> Result<(), Failure> {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // Coloured on a terminal. If nobody reads it, there is nobody to tell.
+        let _ = error.print();
+        return Ok(());
+    }
+    let text = error.render().to_string();
+    let what = text.split("\nUsage:").next().unwrap_or(&text);
+    let what = what.split("\nFor more information").next().unwrap_or(what);
+    let words: Vec<&str> = what
+        .trim_start_matches("error:")
+        .split_whitespace()
+        .collect();
+    let what = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+        _ => words.join(" "),
+    };
+    Err(Failure::usage(format!("{what}; --help says what there is")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_explains_itself() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let told = argument.get_help().is_some();
+                assert!(told, "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line() {
+        for words in [
+            &["heliostat"][..],
+            &["heliostat", "instance"],
+            &["heliostat", "launch"],
+            &["heliostat", "instance", "create"],
+            &["heliostat", "publish", "--instance", "x", "--payload", "p"],
+            &[
+                "heliostat",
+                "instance",
+                "create",
+                "--name",
+                "a",
+                "--id",
+                "x",
+            ],
+        ] {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            let line = refuse(&error).unwrap_err().to_string();
+            assert!(
+                !line.contains('\n') && line.ends_with("; --help says what there is"),
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `heliostat credential`, with the files that the emulators make.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::program::Place;
+
+/// Makes the emulators' files: where the APNs key and the service account are, and the key's two ids.
+fn files(place: &Place) -> (String, String, String, String) {
+    let mut emulators = place.start(&["emulate", "--out", "emulators"]);
+    emulators.stderr_line(|line| line.contains("Ctrl-C stops"));
+    emulators.signal("INT");
+    assert!(emulators.wait().success());
+    let env = std::fs::read_to_string(place.path("emulators/env.sh")).unwrap();
+    let value = |name: &str| {
+        let line = env
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("export {name}='")))
+            .unwrap();
+        line.trim_end_matches('\'').to_owned()
+    };
+    let path = |name: &str| {
+        place
+            .path(&format!("emulators/{name}"))
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    (
+        path("AuthKey.p8"),
+        value("APNS_KEY_ID"),
+        value("APNS_TEAM_ID"),
+        path("service-account.json"),
+    )
+}
+
+#[test]
+fn are_set_shown_and_sealed() {
+    let place = Place::new();
+    let (id, _) = place.instance();
+    let (key_file, key_id, team_id, account) = files(&place);
+    let apns = [
+        "credential",
+        "set",
+        "apns",
+        "--instance",
+        &id,
+        "--key-file",
+        &key_file,
+        "--key-id",
+        &key_id,
+        "--team-id",
+        &team_id,
+    ];
+    let said = place.ok(&apns);
+    assert!(said.contains(&key_id) && said.contains(&team_id), "{said}");
+    let said = place.json(&[
+        "credential",
+        "set",
+        "fcm",
+        "--instance",
+        &id,
+        "--service-account",
+        &account,
+    ]);
+    assert_eq!(said["platform"], "fcm");
+    // In place of the one before.
+    place.ok(&apns);
+
+    let shown = place.ok(&["instance", "show", &id]);
+    assert!(
+        shown.contains(&format!("key {key_id} of team {team_id}")),
+        "{shown}"
+    );
+    let pem = std::fs::read_to_string(&key_file).unwrap();
+    let secret = pem.lines().nth(1).unwrap();
+    assert!(!shown.contains(secret));
+    let list = place.json(&["credential", "list", "--instance", &id]);
+    let states: Vec<&Value> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|credential| &credential["state"])
+        .collect();
+    assert_eq!(states, ["ok", "ok"]);
+    assert!(
+        place
+            .ok(&["credential", "list", "--instance", &id])
+            .contains("VAPID")
+    );
+    let table = place.ok(&["instance", "list"]);
+    assert_eq!(table.matches(" ok ").count(), 2, "{table}");
+
+    for name in ["heliostat.db", "heliostat.db-wal"] {
+        let bytes = std::fs::read(place.path(name)).unwrap_or_default();
+        assert!(
+            !bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_apns_key_is_told_in_one_line() {
+    let place = Place::new();
+    let (id, _) = place.instance();
+    let (key_file, key_id, team_id, account) = files(&place);
+    let apns = |file: &str, key: &str, team: &str| {
+        let words = ["credential", "set", "apns", "--instance", &id];
+        let more = ["--key-file", file, "--key-id", key, "--team-id", team];
+        place.fails(1, &[&words[..], &more].concat())
+    };
+    assert!(apns("missing.p8", &key_id, &team_id).contains("missing.p8"));
+    assert!(apns(&key_file, "short", &team_id).contains("key id"));
+    assert!(apns(&key_file, &key_id, "team").contains("team id"));
+    assert!(apns(&account, &key_id, &team_id).contains("PRIVATE KEY"));
+    let certificate = place.path("emulators/ca.pem");
+    assert!(apns(certificate.to_str().unwrap(), &key_id, &team_id).contains("PRIVATE KEY"));
+    let large = place.file("large.p8", &"x".repeat(100_000));
+    assert!(apns(&large, &key_id, &team_id).contains("too many"));
+    let directory: PathBuf = place.path("emulators");
+    apns(directory.to_str().unwrap(), &key_id, &team_id);
+    assert_eq!(
+        place.json(&["credential", "list", "--instance", &id]),
+        json!([])
+    );
+}
+
+#[test]
+fn a_wrong_service_account_is_told_in_one_line() {
+    let place = Place::new();
+    let (id, _) = place.instance();
+    let (key_file, _, _, account) = files(&place);
+    let fcm_of = |instance: &str, file: &str| {
+        let words = [
+            "credential",
+            "set",
+            "fcm",
+            "--instance",
+            instance,
+            "--service-account",
+            file,
+        ];
+        place.fails(1, &words)
+    };
+    let fcm = |file: &str| fcm_of(&id, file);
+    assert!(fcm("missing.json").contains("missing.json"));
+    assert!(fcm(&key_file).contains("service-account file"));
+    let json = std::fs::read_to_string(&account).unwrap();
+    let mut changed: Value = serde_json::from_str(&json).unwrap();
+    changed["private_key"] = "none".into();
+    let line = fcm(&place.file("changed.json", &changed.to_string()));
+    assert!(
+        line.contains("private_key") && line.contains("changed.json"),
+        "{line}"
+    );
+    changed.as_object_mut().unwrap().remove("project_id");
+    assert!(fcm(&place.file("changed.json", &changed.to_string())).contains("project_id"));
+
+    let line = fcm_of("00000000-0000-4000-8000-000000000000", &account);
+    assert!(line.contains("there is no instance"), "{line}");
+    assert_eq!(
+        place.json(&["credential", "list", "--instance", &id]),
+        json!([])
+    );
+}

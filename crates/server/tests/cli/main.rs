@@ -1,0 +1,16 @@
+//! The command line, as a person or a script meets it: the real program, its output, its one line when it fails.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+mod credential;
+mod demo;
+mod instance;
+mod program;
+mod publish;
+mod serve;
+mod token;
