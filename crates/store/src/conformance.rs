@@ -1,1 +1,149 @@
-//! The suite that every backend passes.
+//! The suite that every backend passes: one test for each rule of the [contract](crate).
+//!
+//! A backend's tests call [`store_conformance!`](crate::store_conformance) with the name of an async function that makes an
+//! empty store, and something that keeps it alive (a temporary folder, a schema to be dropped):
+//! `async fn fresh() -> (Arc<dyn Store>, Guard)`. Every test gets a store of its own. Time is made up; nothing sleeps. Random
+//! tests name their seed when they fail.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a suite fails by panicking, and the names of its tests say what they check"
+)]
+
+pub mod audience;
+pub mod bindings;
+pub mod devices;
+pub mod events;
+pub mod instances;
+pub mod interests;
+pub mod jobs;
+pub mod publishes;
+pub mod retries;
+pub mod settlements;
+pub mod world;
+
+/// Makes a `#[tokio::test]` of every test of the suite, in a module for each noun. See [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! store_conformance {
+    ($fresh:ident) => {
+        $crate::store_conformance!(@all $fresh;
+            instances:
+                unknown_instances_have_nothing,
+                an_instance_reads_back,
+                an_id_is_taken_once,
+                instances_come_by_name_then_id,
+                the_last_secret_key_stays,
+                a_secret_key_is_revoked_in_its_instance_only,
+                a_new_credential_has_a_new_version_and_is_not_broken,
+                news_of_an_old_credential_is_not_held_against_a_new_one,
+                every_change_moves_the_configuration_version,
+                a_deleted_instance_leaves_nothing,
+                a_deleted_instance_does_not_touch_others;
+            devices:
+                unknown_devices_are_told,
+                a_device_is_seen_in_its_instance_only,
+                a_device_id_of_another_platform_is_unknown,
+                a_new_token_gets_the_fresh_id,
+                registering_again_keeps_id_user_and_interests,
+                the_keys_of_a_subscription_are_replaced,
+                one_token_in_two_instances_is_two_devices,
+                one_token_registered_at_once_is_one_device,
+                a_deleted_device_comes_back_as_another,
+                metadata_is_replaced,
+                a_token_moves_between_devices,
+                a_new_token_keeps_user_and_interests,
+                a_token_of_another_platform_is_refused;
+            bindings:
+                a_user_is_bound_once,
+                a_device_has_one_user,
+                users_of_two_instances_are_two,
+                the_limit_is_for_each_platform,
+                concurrent_binds_never_exceed_the_limit,
+                a_deleted_device_makes_room,
+                deleting_a_user_deletes_the_devices,
+                a_deleted_user_may_come_back;
+            interests:
+                a_set_is_replaced,
+                the_same_set_again_changes_nothing,
+                adding_and_removing_are_idempotent,
+                the_limit_refuses_one_more,
+                concurrent_adds_never_exceed_the_limit,
+                names_are_case_sensitive_and_by_bytes,
+                pages_are_ascending_and_complete,
+                pages_stay_right_while_the_set_changes,
+                interests_of_two_instances_are_two;
+            publishes:
+                an_unknown_instance_cannot_publish,
+                a_publish_for_nobody_is_finished_at_once,
+                an_audience_of_unknown_names_is_nobody,
+                a_publish_survives_in_full,
+                a_report_is_seen_in_its_instance_only,
+                pruning_keeps_what_is_not_finished,
+                pruning_stops_at_its_limit,
+                a_pruned_publish_takes_everything_with_it;
+            audience:
+                ranges_cover_everybody_once,
+                a_job_spans_no_more_than_planned,
+                jobs_are_no_more_than_planned,
+                a_user_is_one_job_however_far_apart_the_devices,
+                pages_match_a_naive_model,
+                users_match_a_naive_model,
+                only_platforms_of_the_publish_are_kept,
+                a_page_ends_although_nobody_is_wanted,
+                a_deleted_device_is_left_out,
+                a_page_has_the_device_as_it_is_now;
+            jobs:
+                leased_jobs_are_nobody_elses,
+                unleased_jobs_are_claimed_oldest_first,
+                concurrent_claims_give_each_job_once,
+                an_expired_lease_is_taken_over_with_the_cursor,
+                an_old_fence_is_refused_everywhere,
+                a_renewed_lease_holds,
+                a_released_job_is_claimable_at_once,
+                a_claimed_job_is_the_same_publish,
+                the_depth_counts_what_waits;
+            settlements:
+                a_publish_finishes_with_its_last_job,
+                a_cursor_does_not_go_back,
+                tallies_add_up,
+                a_dead_token_removes_its_device,
+                a_changed_token_saves_the_device,
+                changed_keys_save_the_device,
+                a_later_registration_saves_the_device,
+                an_environment_is_remembered,
+                a_refused_settlement_writes_nothing,
+                news_of_gone_devices_does_no_harm;
+            retries:
+                retries_come_when_due_and_most_overdue_first,
+                a_claimed_retry_is_nobody_elses,
+                an_expired_lease_on_a_retry_is_taken_over,
+                one_wrong_fence_refuses_the_whole,
+                a_retry_may_be_written_anew,
+                a_retry_goes_with_its_device,
+                a_gone_device_does_not_stop_the_others,
+                a_publish_finishes_with_its_last_retry,
+                a_publish_finishes_when_its_last_device_is_deleted,
+                concurrent_claims_give_each_retry_once,
+                batches_hold_one_publish_each;
+            events:
+                an_event_counts_once,
+                an_event_of_a_stranger_does_not_count,
+                events_outlive_their_device;
+        );
+    };
+    (@all $fresh:ident; $($noun:ident: $($rule:ident),+;)+) => {
+        $(mod $noun {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                let (store, guard) = super::$fresh().await;
+                $crate::conformance::$noun::$rule(store.clone()).await;
+                store.close().await;
+                drop(guard);
+            })+
+        })+
+    };
+}

@@ -1,0 +1,174 @@
+//! Rules of users and the devices bound to them.
+
+use std::sync::Arc;
+
+use domain::device::{DeviceId, Platform};
+use domain::instance::InstanceId;
+
+use super::world::*;
+use crate::Store;
+use crate::devices::Bound;
+
+async fn devices(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    platform: Platform,
+    count: usize,
+) -> Vec<DeviceId> {
+    let mut ids = Vec::with_capacity(count);
+    for number in 0..count {
+        ids.push(device(store, instance, token(platform, number)).await);
+    }
+    ids
+}
+
+pub async fn a_user_is_bound_once(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let id = device(&store, instance, token(Platform::Apns, 1)).await;
+    for _ in 0..3 {
+        let bound = store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+        assert_eq!(
+            bound,
+            Bound::Done,
+            "already bound is fine, even at the limit"
+        );
+    }
+    assert_eq!(
+        store.device(instance, id).await.unwrap().unwrap().user,
+        Some(user("ann"))
+    );
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 1);
+}
+
+pub async fn a_device_has_one_user(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let id = device(&store, instance, token(Platform::Apns, 1)).await;
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    assert_eq!(
+        bind(&store, instance, id, "bob").await,
+        Bound::ToAnotherUser
+    );
+    assert_eq!(
+        bind(&store, instance, id, "Ann").await,
+        Bound::ToAnotherUser,
+        "case counts"
+    );
+    assert_eq!(
+        store.device(instance, id).await.unwrap().unwrap().user,
+        Some(user("ann"))
+    );
+    assert_eq!(store.delete_user(instance, user("bob")).await.unwrap(), 0);
+    assert!(store.device(instance, id).await.unwrap().is_some());
+}
+
+pub async fn users_of_two_instances_are_two(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    let first = device(&store, mine, token(Platform::Apns, 1)).await;
+    let second = device(&store, other, token(Platform::Apns, 1)).await;
+    for (instance, id) in [(mine, first), (other, second)] {
+        let bound = store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+        assert_eq!(bound, Bound::Done);
+    }
+    assert_eq!(store.delete_user(mine, user("ann")).await.unwrap(), 1);
+    assert!(store.device(other, second).await.unwrap().is_some());
+}
+
+pub async fn the_limit_is_for_each_platform(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    for platform in Platform::ALL {
+        for (number, id) in devices(&store, instance, platform, 3)
+            .await
+            .into_iter()
+            .enumerate()
+        {
+            let bound = store.bind_user(instance, id, user("ann"), 2).await.unwrap();
+            let expected = if number < 2 {
+                Bound::Done
+            } else {
+                Bound::TooManyDevices
+            };
+            assert_eq!(bound, expected, "{platform} {number}");
+        }
+    }
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 6);
+}
+
+pub async fn concurrent_binds_never_exceed_the_limit(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let calls: Vec<_> = devices(&store, instance, Platform::Fcm, 200)
+        .await
+        .into_iter()
+        .map(|id| {
+            let store = Arc::clone(&store);
+            async move { bind(&store, instance, id, "ann").await }
+        })
+        .collect();
+    let bound = all(calls).await;
+    assert_eq!(
+        bound.iter().filter(|bound| **bound == Bound::Done).count(),
+        100
+    );
+    assert_eq!(
+        bound
+            .iter()
+            .filter(|bound| **bound == Bound::TooManyDevices)
+            .count(),
+        100
+    );
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 100);
+}
+
+pub async fn a_deleted_device_makes_room(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let ids = devices(&store, instance, Platform::Web, 2).await;
+    let bind = async |id| store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+    assert_eq!(bind(ids[0]).await, Bound::Done);
+    assert_eq!(bind(ids[1]).await, Bound::TooManyDevices);
+    assert_eq!(
+        store.device(instance, ids[1]).await.unwrap().unwrap().user,
+        None
+    );
+    assert!(store.delete_device(instance, ids[0]).await.unwrap());
+    assert_eq!(bind(ids[1]).await, Bound::Done);
+}
+
+pub async fn deleting_a_user_deletes_the_devices(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let mine = subscriber(&store, instance, 1, &["news"]).await;
+    let also_mine = device(&store, instance, token(Platform::Web, 1)).await;
+    let others = subscriber(&store, instance, 2, &["news"]).await;
+    let nobodys = subscriber(&store, instance, 3, &["news"]).await;
+    for (id, name) in [(mine, "ann"), (also_mine, "ann"), (others, "bob")] {
+        assert_eq!(bind(&store, instance, id, name).await, Bound::Done);
+    }
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 2);
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 0);
+    for (id, is_there) in [
+        (mine, false),
+        (also_mine, false),
+        (others, true),
+        (nobodys, true),
+    ] {
+        assert_eq!(
+            store.device(instance, id).await.unwrap().is_some(),
+            is_there
+        );
+    }
+    let (_, job) = one_job(&store, instance).await;
+    assert_eq!(all_of(&store, &job, 10).await.len(), 2);
+}
+
+pub async fn a_deleted_user_may_come_back(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let id = device(&store, instance, token(Platform::Fcm, 1)).await;
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 1);
+    let id = device(&store, instance, token(Platform::Fcm, 1)).await;
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    let plan = crate::publishes::Plan {
+        lease: Some(lease(1, 0)),
+        ..UNLEASED
+    };
+    let (_, jobs) = publish_to(&store, instance, to_users(&["ann"]), plan).await;
+    assert_eq!(all_of(&store, &jobs[0], 10).await.len(), 1);
+}
