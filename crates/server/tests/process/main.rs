@@ -1,0 +1,10 @@
+//! The real program as a process: killed, stopped and started again in the middle of its work.
+//!
+//! The emulators run inside the test, so that they outlive the server and can say what really arrived. Nothing here looks
+//! into the server: what counts is what was answered and what reached the gateways.
+
+mod crash;
+mod program;
+mod receipts;
+mod shutdown;
+mod stage;

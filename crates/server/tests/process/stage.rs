@@ -1,0 +1,249 @@
+//! What all these tests need: emulators, an instance, devices, and a server to kill.
+
+use std::sync::{Arc, Once};
+
+use domain::clock::SystemClock;
+use emulator::{Behaviour, Change, Config, Emulators, Gateway};
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::program::{Server, manage, until};
+use crate::receipts::Receipts;
+
+const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
+const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
+const REGISTERING_AT_ONCE: usize = 32;
+
+/// Short, since a killed server's work rests for as long; long enough that a live one never loses its own.
+const LEASE_SECS: u32 = 4;
+
+/// The interest that every device has.
+pub(crate) const EVERYBODY: &str = "everybody";
+
+/// The numbers of a test.
+pub(crate) struct Plot {
+    /// Half of them iPhones, half Android phones.
+    pub(crate) devices: usize,
+    /// Devices per page of a fan-out.
+    pub(crate) page_length: usize,
+    /// How long each gateway takes to answer.
+    pub(crate) latency_ms: u64,
+    /// One device in so many is refused once, for a reason that passes: its delivery comes by way of a retry.
+    pub(crate) stumbling: usize,
+}
+
+/// Emulators, a database with an instance and devices in it, and the way to start servers on it.
+pub(crate) struct Stage {
+    directory: tempfile::TempDir,
+    env: Vec<(String, String)>,
+    emulators: Emulators,
+    pub(crate) http: reqwest::Client,
+    pub(crate) receipts: Receipts,
+}
+
+impl Stage {
+    /// Sets everything up; the server that is returned has taken the registrations.
+    pub(crate) async fn set(plot: &Plot) -> (Self, Server) {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .unwrap();
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::local(directory.path().join("emulators"));
+        let emulators = emulator::start(config, Arc::new(SystemClock))
+            .await
+            .unwrap();
+        let change = Change {
+            latency_ms: Some(plot.latency_ms),
+            ..Change::default()
+        };
+        for gateway in [Gateway::Apns, Gateway::Fcm] {
+            emulators.change(gateway, change).unwrap();
+        }
+        let stage = Self {
+            env: environment(&emulators, &directory, plot),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            receipts: Receipts::of(&emulators),
+            emulators,
+            directory,
+        };
+        stage.create_instance();
+        let server = stage.serve().await;
+        stage.register(&server, plot).await;
+        (stage, server)
+    }
+
+    /// Starts a server on the same database.
+    pub(crate) async fn serve(&self) -> Server {
+        Server::start(
+            &self.env,
+            &self.directory.path().join("server.log"),
+            &self.http,
+        )
+        .await
+    }
+
+    fn create_instance(&self) {
+        let value = |name| self.emulators.env_value(name).unwrap();
+        let create = [
+            "instance",
+            "create",
+            "--name",
+            "crash",
+            "--id",
+            INSTANCE,
+            "--secret-key",
+            SECRET_KEY,
+        ];
+        manage(&self.env, &create);
+        let key = [
+            "credential",
+            "set",
+            "apns",
+            "--instance",
+            INSTANCE,
+            "--key-file",
+            value("EMULATOR_APNS_KEY_FILE"),
+        ];
+        let ids = [
+            "--key-id",
+            value("APNS_KEY_ID"),
+            "--team-id",
+            value("APNS_TEAM_ID"),
+        ];
+        manage(&self.env, &[&key[..], &ids[..]].concat());
+        let account = value("EMULATOR_SERVICE_ACCOUNT_FILE");
+        manage(
+            &self.env,
+            &[
+                "credential",
+                "set",
+                "fcm",
+                "--instance",
+                INSTANCE,
+                "--service-account",
+                account,
+            ],
+        );
+    }
+
+    async fn register(&self, server: &Server, plot: &Plot) {
+        let registrations = (0..plot.devices).map(|number| self.register_one(server, plot, number));
+        let registered = stream::iter(registrations)
+            .buffer_unordered(REGISTERING_AT_ONCE)
+            .count()
+            .await;
+        assert_eq!(registered, plot.devices);
+    }
+
+    async fn register_one(&self, server: &Server, plot: &Plot, number: usize) {
+        let (platform, gateway, token, body) = if number.is_multiple_of(2) {
+            let token = format!("{number:064x}");
+            let body = json!({ "token": token, "bundleIdentifier": "org.example.app" });
+            ("apns", Gateway::Apns, token, body)
+        } else {
+            let token = format!("android-{number}");
+            let body = json!({ "token": token, "knownPreviousClientIds": [] });
+            ("fcm", Gateway::Fcm, token, body)
+        };
+        if number.is_multiple_of(plot.stumbling) {
+            let error = Behaviour::ServerError {
+                status: Some(503),
+                retry_after_s: None,
+            };
+            self.emulators
+                .set_behaviour_times(gateway, Some(&token), error, 1)
+                .unwrap();
+        }
+        let devices = format!(
+            "{}/device_api/v1/instances/{INSTANCE}/devices/{platform}",
+            server.url
+        );
+        let answer = self.http.post(&devices).json(&body).send().await.unwrap();
+        let device: Value = answer.error_for_status().unwrap().json().await.unwrap();
+        let interest = format!(
+            "{devices}/{}/interests/{EVERYBODY}",
+            device["id"].as_str().unwrap()
+        );
+        let answer = self.http.post(interest).send().await.unwrap();
+        answer.error_for_status().unwrap();
+    }
+
+    /// Publishes to everybody. The publish's id if it was answered 200, nothing if the connection broke.
+    pub(crate) fn publish(
+        &self,
+        server: &Server,
+    ) -> impl Future<Output = Option<String>> + Send + 'static {
+        let body = json!({
+            "interests": [EVERYBODY],
+            "apns": { "aps": { "alert": "Hello" } },
+            "fcm": { "notification": { "title": "Hello" } },
+        });
+        let url = format!(
+            "{}/publish_api/v1/instances/{INSTANCE}/publishes/interests",
+            server.url
+        );
+        let request = self.http.post(url).bearer_auth(SECRET_KEY).json(&body);
+        async move {
+            let answer = request.send().await.ok()?;
+            let body: Value = answer.error_for_status().unwrap().json().await.ok()?;
+            Some(body["publishId"].as_str().unwrap().to_owned())
+        }
+    }
+
+    /// Waits until nothing is left to deliver.
+    pub(crate) async fn settled(&self, server: &Server) {
+        let metrics = format!("{}/metrics", server.url);
+        until("all deliveries to have their end", async || {
+            let text = self
+                .http
+                .get(&metrics)
+                .send()
+                .await
+                .ok()?
+                .text()
+                .await
+                .ok()?;
+            let waiting = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
+            (waiting("heliostat_queue_jobs") && waiting("heliostat_queue_retries")).then_some(())
+        })
+        .await;
+        // What the emulators have counted reaches the receipts by a channel.
+        until("all receipts to be entered", async || {
+            let accepted: u64 = [Gateway::Apns, Gateway::Fcm]
+                .map(|gateway| self.emulators.total(gateway, emulator::Verdict::Accepted))
+                .iter()
+                .sum();
+            (self.receipts.copies() as u64 == accepted).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn strike(self) {
+        self.emulators.stop().await;
+    }
+}
+
+fn environment(
+    emulators: &Emulators,
+    directory: &tempfile::TempDir,
+    plot: &Plot,
+) -> Vec<(String, String)> {
+    let database = format!("sqlite:{}", directory.path().join("heliostat.db").display());
+    let own = [
+        ("HELIOSTAT_DATABASE", database),
+        (
+            "HELIOSTAT_DELIVERY_PAGE_LENGTH",
+            plot.page_length.to_string(),
+        ),
+        // How long the work of a server that was killed stays with it.
+        ("HELIOSTAT_DELIVERY_LEASE_SECS", LEASE_SECS.to_string()),
+    ];
+    let gateways = emulators.env().iter().cloned();
+    gateways
+        .chain(own)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
