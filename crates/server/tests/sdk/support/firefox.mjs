@@ -101,7 +101,7 @@ export class Firefox {
     );
     await writeFile(join(this.#home, 'user.js'), lines.join(''));
     this.#process = new Child(
-      'firefox-esr',
+      process.env.FIREFOX ?? 'firefox-esr',
       // Notifications are clicked in the browser's own windows, which is what the system access is for.
       ['--headless', '--no-remote', '--profile', this.#home, '--remote-debugging-port=0', '--remote-allow-system-access'],
       { env: { ...process.env, HOME: this.#home, TMPDIR: this.#home, MOZ_HEADLESS: '1', MOZ_CRASHREPORTER_DISABLE: '1' } },

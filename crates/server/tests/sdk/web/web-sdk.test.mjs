@@ -218,5 +218,30 @@ describe('the web SDK in Firefox', () => {
     assert.match(again, /^web-/);
     assert.notEqual(again, deviceId);
     assert.equal((await heliostat.device('GET', `/devices/web/${again}`)).body.userId, '');
+    deviceId = again;
+  });
+
+  it('is only the next user’s once somebody else has logged in', async () => {
+    await logIn(tab, 'carol');
+    await tab.call(() => beams.setUserId('carol', tokenProvider).then(() => {}));
+    const elsewhere = await witness('alice');
+    const { publishId } = await beams.publishToUsers(['alice'], { web: { notification: { title: 'Secret of Alice' } } });
+    await heliostat.emulators.notification('web-push', elsewhere.at, publishId);
+    await beams.publishToUsers(['carol'], { web: { notification: { title: 'For Carol', body: 'only' } } });
+    await isShown(tab, 'For Carol: only');
+    await heliostat.settled();
+    assert.ok(!(await shown(tab)).some((notification) => notification.startsWith('Secret of Alice')));
+  });
+
+  it('is forgotten once the browser has ended its subscription', async () => {
+    await tab.call(async () => {
+      const registration = await navigator.serviceWorker.ready;
+      await (await registration.pushManager.getSubscription()).unsubscribe();
+    });
+    await beams.publishToUsers(['carol'], { web: { notification: { title: 'Is anybody there?' } } });
+    await until('the device to be forgotten', async () => {
+      return (await heliostat.device('GET', `/devices/web/${deviceId}`)).status === 404;
+    });
+    assert.equal(await tab.call(() => beams.getDeviceId()), null);
   });
 });
