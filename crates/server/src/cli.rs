@@ -38,23 +38,17 @@ struct Cli {
     command: Command,
 }
 
+/// Each explains itself where it is.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server.
     Serve(serve::Serve),
-    /// Run emulators of APNs, FCM and a Web Push service to develop against.
     Emulate(emulate::Emulate),
-    /// Show the whole loop on this machine: server, emulators, devices, publishes. Needs nothing set up.
     Demo(demo::Demo),
-    /// Create, list, show and delete instances, and rotate their secret keys.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
-    /// Set and list the gateway credentials of an instance.
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
-    /// Sign a Beams token for a user, as an app's backend does.
     Token(token::Token),
-    /// Publish to users or to interests through a running server.
     Publish(publish::Publish),
 }
 

@@ -14,6 +14,7 @@ mod watcher;
 use std::net::SocketAddr;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::signals::until_stopped;
@@ -38,11 +39,15 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let screen = Screen::new();
+        let mut hung_up = signal(SignalKind::hangup())
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         until_stopped(async |stop| {
             let stage = Stage::set(self.listen, &screen).await?;
             let played = tokio::select! {
                 played = self.play(&stage, &screen) => played,
                 () = stop.cancelled() => screen.text("\nStopping."),
+                // The terminal was closed: there is nobody to tell, but something to clear away.
+                _ = hung_up.recv() => Ok(()),
             };
             stage.clear().await;
             played

@@ -37,6 +37,16 @@ fn it_stays_takes_a_publish_by_hand_and_ends_cleanly() {
 }
 
 #[test]
+fn it_clears_away_when_the_terminal_is_closed() {
+    let place = Place::new();
+    let mut demo = place.start(&["demo", "--listen", "127.0.0.1:0"]);
+    demo.stdout_line(|line| line.contains("Ctrl-C ends the demo"));
+    demo.signal("HUP");
+    demo.wait();
+    assert_eq!(place.temporary(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_one_line() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

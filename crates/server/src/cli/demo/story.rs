@@ -17,6 +17,9 @@ pub(super) const USER: &str = "alice";
 /// The interest of the story.
 pub(super) const INTEREST: &str = "kitchen";
 
+/// How much of a part of a path is shown: the platform and the beginning of a device's id.
+const PART_LENGTH_MAX: usize = 20;
+
 /// A device of the story.
 #[derive(Debug)]
 struct Device {
@@ -270,7 +273,7 @@ impl Narrator<'_> {
         bearer: Option<&str>,
         body: Option<Value>,
     ) -> Result<Answer, Failure> {
-        let shown = format!("{method} /device_api/v1/instances/…/{path}");
+        let shown = format!("{method} /device_api/v1/instances/…/{}", shorten(path));
         let shown_body = match (&body, bearer) {
             (Some(body), _) => in_short(body),
             (None, Some(token)) => format!("Authorization: Bearer {}", clip(token, 40)),
@@ -302,6 +305,15 @@ impl Narrator<'_> {
 
 fn not_done(what: &str, error: &Error) -> Failure {
     Failure::new(format!("the demo's backend could not {what}: {error}"))
+}
+
+/// A path with its long parts, the ids, cut.
+fn shorten(path: &str) -> String {
+    let parts: Vec<String> = path
+        .split('/')
+        .map(|part| clip(part, PART_LENGTH_MAX))
+        .collect();
+    parts.join("/")
 }
 
 /// A body with its long texts cut.
