@@ -5,12 +5,14 @@
 //! Guarantee: at-least-once. What was accepted is delivered or accounted for, through a crash at any instruction; a crash
 //! repeats at most the page in flight of each job.
 
+pub mod gates;
 pub mod instances;
 pub mod measure;
 pub mod runner;
 pub mod vault;
 
 mod fanout;
+mod gate;
 mod janitor;
 mod lanes;
 mod lease;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::fanout::{Fanout, Left, millis_since};
+use crate::gates::{Gates, HostLimits};
 use crate::instances::{Instance, Instances};
 use crate::janitor::Janitor;
 use crate::lanes::{Lanes, Permit};
@@ -30,6 +31,8 @@ pub struct Settings {
     pub page_length: usize,
     /// Deliveries in flight per job at most, whatever the gateways could take.
     pub in_flight_max: usize,
+    /// How hard any host may be pressed.
+    pub hosts: HostLimits,
     /// Jobs at once that have not turned out long.
     pub express_jobs_max: usize,
     /// Jobs at once that have.
@@ -55,6 +58,7 @@ impl Default for Settings {
         Self {
             page_length: 1000,
             in_flight_max: 1000,
+            hosts: HostLimits::default(),
             express_jobs_max: 512,
             bulk_jobs_max: 8,
             express_pages: 2,
@@ -107,6 +111,7 @@ impl Runner {
             instances,
             clock: Arc::clone(&clock),
             backoff: settings.backoff,
+            gates: Arc::new(Gates::new(settings.hosts)),
             in_flight_max: settings.in_flight_max,
             stopping: stopping.clone(),
         };

@@ -1,7 +1,7 @@
 //! Keeps the gateways busy with the deliveries of one page, within bounds.
 //!
 //! No task per delivery: the futures of a page are polled together by the task that owns the page. How many run at once
-//! follows what each channel says it can use now. When the node stops, deliveries not begun are parked.
+//! follows what each channel says it can use now, and what each host's gate lets in. When the node stops, deliveries not begun are parked.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use gateway::{Attempt, Delivery};
 use store::publishes::Settlement;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::TurnedAway;
+use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
 use crate::measure;
 use crate::settle::Settling;
@@ -27,6 +29,7 @@ pub(crate) struct Sender {
     pub(crate) instances: Arc<Instances>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backoff: Backoff,
+    pub(crate) gates: Arc<Gates>,
     pub(crate) in_flight_max: usize,
     pub(crate) stopping: CancellationToken,
 }
@@ -39,8 +42,15 @@ pub(crate) struct Due<'a> {
     pub(crate) attempts: u32,
 }
 
-/// The payloads of a publish, rendered for now.
-struct RenderedPayloads([Option<Rendered>; Platform::ALL.len()]);
+/// What the deliveries of one page share.
+struct Batch<'a> {
+    instance: Option<&'a Instance>,
+    publish: &'a Publish,
+    /// The payloads, rendered for now, by platform.
+    rendered: [Option<Rendered>; Platform::ALL.len()],
+    /// The gates, by platform.
+    hosts: [Hosts; Platform::ALL.len()],
+}
 
 impl Sender {
     /// Sends all of `due` and says what is to be settled.
@@ -50,7 +60,7 @@ impl Sender {
         publish: &Publish,
         due: &[Due<'_>],
     ) -> Settlement {
-        let rendered = self.render(publish);
+        let batch = self.batch(instance, publish);
         let mut settling = Settling::new(publish, &self.backoff);
         let mut waiting = due.iter();
         let mut running = FuturesUnordered::new();
@@ -58,7 +68,7 @@ impl Sender {
         loop {
             while running.len() < limit && !self.stopping.is_cancelled() {
                 let Some(next) = waiting.next() else { break };
-                let attempt = self.attempt(instance, publish, &rendered, next.recipient);
+                let attempt = self.attempt(&batch, next.recipient);
                 running.push(async move { (next, attempt.await) });
             }
             let Some((done, attempt)) = running.next().await else {
@@ -78,14 +88,19 @@ impl Sender {
         settling.finish()
     }
 
-    fn render(&self, publish: &Publish) -> RenderedPayloads {
+    fn batch<'a>(&self, instance: Option<&'a Instance>, publish: &'a Publish) -> Batch<'a> {
         let origin = Origin {
             instance: publish.instance,
             publish: publish.id,
             accepted_at: publish.accepted_at,
             now: self.clock.now(),
         };
-        RenderedPayloads(Platform::ALL.map(|platform| publish.payloads.render(platform, &origin)))
+        Batch {
+            instance,
+            publish,
+            rendered: Platform::ALL.map(|platform| publish.payloads.render(platform, &origin)),
+            hosts: Platform::ALL.map(|platform| self.gates.hosts(publish.instance, platform)),
+        }
     }
 
     fn limit(&self, instance: Option<&Instance>, publish: &Publish) -> usize {
@@ -98,39 +113,37 @@ impl Sender {
         useful.clamp(1, self.in_flight_max)
     }
 
-    async fn attempt(
-        &self,
-        instance: Option<&Instance>,
-        publish: &Publish,
-        rendered: &RenderedPayloads,
-        recipient: &Recipient,
-    ) -> Attempt {
+    async fn attempt(&self, batch: &Batch<'_>, recipient: &Recipient) -> Attempt {
         let platform = recipient.token.platform();
-        let end = |outcome| Attempt {
-            outcome,
-            environment: None,
+        let Some(instance) = batch.instance else {
+            return Outcome::rejected("instance_deleted").into();
         };
-        let Some(instance) = instance else {
-            return end(Outcome::rejected("instance_deleted"));
-        };
-        let Some(payload) = &rendered.0[platform as usize] else {
-            return end(Outcome::rejected("no_payload"));
+        let Some(payload) = &batch.rendered[platform as usize] else {
+            return Outcome::rejected("no_payload").into();
         };
         let Some(way) = instance.way(platform) else {
-            return end(Outcome::rejected("no_credential"));
+            return Outcome::rejected("no_credential").into();
+        };
+        let gate = batch.hosts[platform as usize].gate(&recipient.token);
+        let place = match gate.enter().await {
+            Ok(place) => place,
+            Err(TurnedAway(wait)) => {
+                let (reason, after) = ("host_left_alone".into(), Some(wait));
+                return Outcome::Retry { reason, after }.into();
+            }
         };
         if !way.admits(self.clock.now()) {
-            return end(Outcome::credential_broken("refused_before"));
+            return Outcome::credential_broken("refused_before").into();
         }
         let started = tokio::time::Instant::now();
-        let attempt = way
-            .channel
-            .send(&Delivery {
-                publish: publish.id,
-                recipient,
-                payload,
-            })
-            .await;
+        let publish = batch.publish.id;
+        let delivery = Delivery {
+            publish,
+            recipient,
+            payload,
+        };
+        let attempt = way.channel.send(&delivery).await;
+        place.leave(attempt.sign);
         measure::attempt(platform, attempt.outcome.kind(), started.elapsed());
         match &attempt.outcome {
             Outcome::CredentialBroken { reason } => {

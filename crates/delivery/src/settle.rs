@@ -147,10 +147,7 @@ mod tests {
     }
 
     fn attempt(outcome: Outcome) -> Attempt {
-        Attempt {
-            outcome,
-            environment: None,
-        }
+        outcome.into()
     }
 
     /// Settles one attempt, the first, at `now`.
@@ -243,8 +240,8 @@ mod tests {
         let mut settling = Settling::new(&publish, &backoff);
         let environment = Some(ApnsEnvironment::Sandbox);
         let learned = Attempt {
-            outcome: Outcome::Accepted,
             environment,
+            ..Outcome::Accepted.into()
         };
         settling.take(&recipient(4), learned, 1, 0.0, NOW);
         let kept = settling.finish().environments;

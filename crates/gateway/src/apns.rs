@@ -108,8 +108,8 @@ impl Apns {
         };
         match self.ask(second, &prepared, &body).await {
             Verdict::Final(Outcome::Accepted) => Attempt {
-                outcome: Outcome::Accepted,
                 environment: Some(second),
+                ..Outcome::Accepted.into()
             },
             Verdict::Final(outcome) => outcome.into(),
             Verdict::OtherEnvironment(second_refusal) => {

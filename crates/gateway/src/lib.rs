@@ -6,6 +6,7 @@
 
 mod apns;
 mod fcm;
+mod host_sign;
 mod http;
 mod webpush;
 
@@ -22,6 +23,7 @@ use domain::payload::Rendered;
 use domain::publish::PublishId;
 use url::Url;
 
+pub use host_sign::HostSign;
 pub use http::{Guard, Refused};
 
 /// How gateways are reached.
@@ -267,11 +269,14 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// Which of Apple's gateways knows the device, if that was found to be another one than the recipient says.
     pub environment: Option<ApnsEnvironment>,
+    /// What it says of the host.
+    pub sign: HostSign,
 }
 
 impl From<Outcome> for Attempt {
     fn from(outcome: Outcome) -> Self {
         Self {
+            sign: HostSign::of(&outcome),
             outcome,
             environment: None,
         }

@@ -102,7 +102,8 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Answered {
         (429, "TooManyProviderTokenUpdates") => {
             return retry("too_many_provider_token_updates".into());
         }
-        (429, _) => return retry("too_many_requests".into()),
+        // Apple: too many requests in a row to the same device token.
+        (429, _) => return retry("too_many_requests_for_device".into()),
         // Closed for lying idle: nothing was wrong with the request.
         (400, "IdleTimeout") => return retry("idle_timeout".into()),
         (413, _) => Outcome::rejected("payload_too_large"),
@@ -232,7 +233,7 @@ mod tests {
                 Retry,
                 "too_many_provider_token_updates",
             ),
-            (429, "TooManyRequests", Retry, "too_many_requests"),
+            (429, "TooManyRequests", Retry, "too_many_requests_for_device"),
             (500, "InternalServerError", Retry, "internal_server_error"),
             (503, "ServiceUnavailable", Retry, "service_unavailable"),
             (503, "Shutdown", Retry, "shutdown"),
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(
             outcome,
             Outcome::Retry {
-                reason: "too_many_requests".into(),
+                reason: "too_many_requests_for_device".into(),
                 after
             }
         );

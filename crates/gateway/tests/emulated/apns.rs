@@ -183,7 +183,7 @@ async fn throttling_says_how_long() {
     assert_eq!(
         attempt.outcome,
         Outcome::Retry {
-            reason: "too_many_requests".into(),
+            reason: "too_many_requests_for_device".into(),
             after
         }
     );

@@ -1,0 +1,120 @@
+//! The gates to all hosts, found by instance, gateway and host.
+//!
+//! APNs and FCM are one host each to an instance; Web Push services are many, named by whoever subscribes, so their gates
+//! are made when they are needed and forgotten when they are idle. Gates outlive the cached instance: what is known of a host
+//! does not depend on a change of configuration.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::device::{GatewayToken, Platform};
+use domain::instance::InstanceId;
+
+use crate::gate::Gate;
+
+/// How many Web Push hosts of an instance are remembered at once; idle ones are forgotten beyond that.
+const HOSTS_MAX: usize = 1024;
+
+/// How hard any host may be pressed.
+#[derive(Debug, Clone, Copy)]
+pub struct HostLimits {
+    /// Deliveries in flight at once to one host, for one instance.
+    pub in_flight_max: usize,
+    /// Deliveries a minute that FCM takes of one project; 0 is no limit. Firebase: 600,000 unless raised.
+    pub fcm_per_minute_max: u32,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 2000,
+            fcm_per_minute_max: 600_000,
+        }
+    }
+}
+
+/// The gates to the hosts of one gateway, for one instance.
+#[derive(Debug, Clone)]
+pub(crate) enum Hosts {
+    One(Arc<Gate>),
+    ByOrigin(Arc<Origins>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Origins {
+    gates: Mutex<HashMap<Box<str>, Arc<Gate>>>,
+    in_flight_max: usize,
+}
+
+/// All gates of a node.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    limits: HostLimits,
+    hosts: Mutex<HashMap<(InstanceId, Platform), Hosts>>,
+}
+
+impl Gates {
+    pub(crate) fn new(limits: HostLimits) -> Self {
+        Self {
+            limits,
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// The gates of one instance and gateway.
+    pub(crate) fn hosts(&self, instance: InstanceId, platform: Platform) -> Hosts {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts
+            .entry((instance, platform))
+            .or_insert_with(|| self.new_hosts(platform))
+            .clone()
+    }
+
+    fn new_hosts(&self, platform: Platform) -> Hosts {
+        let in_flight_max = self.limits.in_flight_max;
+        let per_minute = match platform {
+            Platform::Web => {
+                let gates = Mutex::default();
+                return Hosts::ByOrigin(Arc::new(Origins {
+                    gates,
+                    in_flight_max,
+                }));
+            }
+            Platform::Apns => 0,
+            Platform::Fcm => self.limits.fcm_per_minute_max,
+        };
+        let minute = Duration::from_secs(60);
+        let interval = minute.checked_div(per_minute).unwrap_or_default();
+        Hosts::One(Gate::new(in_flight_max, interval))
+    }
+}
+
+impl Hosts {
+    /// The gate to the host that this token leads to.
+    pub(crate) fn gate(&self, token: &GatewayToken) -> Arc<Gate> {
+        match (self, token) {
+            (Self::One(gate), _) => Arc::clone(gate),
+            (Self::ByOrigin(origins), GatewayToken::Web(subscription)) => {
+                origins.gate(subscription.origin())
+            }
+            // A token of another platform goes nowhere, so no host is pressed.
+            (Self::ByOrigin(origins), _) => origins.gate(""),
+        }
+    }
+}
+
+impl Origins {
+    fn gate(&self, origin: &str) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(origin) {
+            return Arc::clone(gate);
+        }
+        if gates.len() >= HOSTS_MAX {
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1 || !gate.is_idle());
+        }
+        let gate = Gate::new(self.in_flight_max, Duration::ZERO);
+        gates.insert(origin.into(), Arc::clone(&gate));
+        gate
+    }
+}
