@@ -18,7 +18,7 @@ pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one [env: HELIOSTAT_LISTEN] [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// What the server is called from outside, such as https://push.example.com [env: HELIOSTAT_PUBLIC_URL].
+    /// What the server is called from outside, such as `https://push.example.com` [env: HELIOSTAT_PUBLIC_URL].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// What is logged: a level, or a filter such as info,gateway=debug [env: HELIOSTAT_LOG_FILTER] [default: info].

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use domain::clock::Timestamp;
+use domain::device::Platform;
+use domain::instance::InstanceId;
 use serde_json::{Value, json};
+use store::Store as _;
+use store::sqlite::{SqliteSettings, SqliteStore};
 
 use crate::program::Place;
 
@@ -101,6 +106,56 @@ fn are_set_shown_and_sealed() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_refused_one_is_shown_with_its_reason() {
+    let place = Place::new();
+    let (id, _) = place.instance();
+    let (_, _, _, account) = files(&place);
+    let set = [
+        "credential",
+        "set",
+        "fcm",
+        "--instance",
+        &id,
+        "--service-account",
+        &account,
+    ];
+    place.ok(&set);
+    mark_broken(&place, &id, "the project is closed");
+    let shown = place.ok(&["instance", "show", &id]);
+    assert!(
+        shown.contains("broken since 2026-") && shown.contains("the project is closed"),
+        "{shown}"
+    );
+    assert!(place.ok(&["instance", "list"]).contains(" broken "));
+    let list = place.json(&["credential", "list", "--instance", &id]);
+    assert_eq!(list[0]["state"], "broken");
+    assert_eq!(list[0]["brokenReason"], "the project is closed");
+    // A new one has a new chance.
+    place.ok(&set);
+    assert_eq!(
+        place.json(&["credential", "list", "--instance", &id])[0]["state"],
+        "ok"
+    );
+}
+
+/// Writes down what the running server does when FCM refuses a credential.
+fn mark_broken(place: &Place, id: &str, reason: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let settings = SqliteSettings::default();
+        let store = SqliteStore::open(&place.path("heliostat.db"), settings)
+            .await
+            .unwrap();
+        let id = InstanceId::parse(id).unwrap();
+        let version = store.instance(id).await.unwrap().unwrap().credentials[0].version;
+        let now = Timestamp::from_secs(1_795_400_000);
+        let marked = store.mark_credential(id, Platform::Fcm, version, Some(reason), now);
+        assert!(marked.await.unwrap());
+        store.close().await;
+    });
 }
 
 #[test]

@@ -126,7 +126,9 @@ fn a_running_server_takes_it() {
     );
 
     // From elsewhere, without the database.
-    let elsewhere = Place::new();
+    let mut elsewhere = Place::new();
+    // Nor does a proxy, which could not reach this machine's loopback, come between.
+    elsewhere.set("HTTP_PROXY", "http://127.0.0.1:9");
     let publish = with(
         &publish,
         &["--user", "a", "--payload", &payload, "--secret-key"],
@@ -170,6 +172,37 @@ fn a_running_server_takes_it() {
     });
     server.signal("TERM");
     assert!(server.wait().success());
+}
+
+#[test]
+fn over_https_it_trusts_the_authority_it_is_given() {
+    let mut place = Place::new();
+    let certificate = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let pem = place.file("server.pem", &certificate.cert.pem());
+    let key = place.file("server.key", &certificate.signing_key.serialize_pem());
+    place.set("HELIOSTAT_TLS_CERTIFICATE_FILE", &pem);
+    place.set("HELIOSTAT_TLS_KEY_FILE", &key);
+    let (id, _) = place.instance();
+    let (_server, url) = place.serve();
+    assert!(url.starts_with("https://"), "{url}");
+    let words = [
+        "publish",
+        "--instance",
+        &id,
+        "--server",
+        &url,
+        "--user",
+        "u",
+        "--payload",
+        "-",
+    ];
+    let line = place.fails_with(1, &words, PAYLOAD);
+    assert!(line.contains("certificate"), "{line}");
+    place.ok_with(&with(&words, &["--ca-file", &pem]), PAYLOAD);
+    let line = place.fails_with(1, &with(&words, &["--ca-file", &key]), PAYLOAD);
+    assert!(line.contains("root certificate"), "{line}");
+    let line = place.fails_with(1, &with(&words, &["--ca-file", "missing.pem"]), PAYLOAD);
+    assert!(line.contains("missing.pem"), "{line}");
 }
 
 #[test]
