@@ -79,7 +79,11 @@ impl Fanout {
             pages += 1;
             if pages == self.express_pages {
                 self.leases
-                    .hold(&*self.store, job, permit.leave_express())
+                    .hold(
+                        &*self.store,
+                        job,
+                        permit.leave_express(job.publish.instance),
+                    )
                     .await?;
             }
         }
