@@ -32,6 +32,10 @@ const CUT_GRACE: Duration = Duration::from_secs(5);
 /// How often the recorded metrics are tidied, which bounds their memory.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// The contact of VAPID tokens where none is configured: push services refuse tokens without any (Apple), and this one is
+/// known to be nobody's (RFC 2606).
+const CONTACT_UNSET: &str = "mailto:webpush@heliostat.invalid";
+
 /// Why the server did not start. Each reads as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -143,9 +147,12 @@ impl App {
             tasks: TaskTracker::new(),
             grace: config.shutdown_grace,
         };
-        app.tasks.spawn(keep_metrics_small(app.shared.stopping.clone()));
+        app.tasks
+            .spawn(keep_metrics_small(app.shared.stopping.clone()));
         let connections = Connections {
-            router: http::router(Api { shared: Arc::clone(&app.shared) }),
+            router: http::router(Api {
+                shared: Arc::clone(&app.shared),
+            }),
             tls,
             limits: config.limits,
             stopping: app.shared.stopping.clone(),
@@ -232,14 +239,20 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 }
 
 fn gateway_config(outbound: &Outbound) -> gateway::Config {
-    let defaults = gateway::Config::default();
     gateway::Config {
         apns_url: outbound.apns_url.as_str().trim_end_matches('/').to_owned(),
-        apns_sandbox_url: outbound.apns_sandbox_url.as_str().trim_end_matches('/').to_owned(),
+        apns_sandbox_url: outbound
+            .apns_sandbox_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned(),
         fcm_url: outbound.fcm_url.as_str().trim_end_matches('/').to_owned(),
         extra_ca_pem: outbound.extra_ca_pem.clone(),
         outbound_allow: outbound.allow.clone(),
-        vapid_contact: outbound.vapid_contact.clone().unwrap_or(defaults.vapid_contact),
+        vapid_contact: outbound
+            .vapid_contact
+            .clone()
+            .unwrap_or_else(|| CONTACT_UNSET.to_owned()),
         request_timeout: outbound.request_timeout,
         connect_timeout: outbound.connect_timeout,
         connections_per_host_max: outbound.connections_per_host_max,

@@ -64,7 +64,11 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
 }
 
 fn one_line(error: &toml::de::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Result<(), ConfigError> {
@@ -80,7 +84,7 @@ fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Resul
             (Some(Value::Table(inner)), Value::Table(value)) => {
                 lay_table(inner, value, &format!("{key}."), origin)?;
             }
-            (Some(present), value) if present.same_type(&value) => *present = value,
+            (Some(present), value) if fits(present, &value) => *present = value,
             (Some(present), _) => {
                 return Err(ConfigError::WrongType {
                     origin: origin.to_owned(),
@@ -91,6 +95,14 @@ fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Resul
         }
     }
     Ok(())
+}
+
+/// Whether a value may stand in place of the present one. All lists are lists of texts.
+fn fits(present: &Value, value: &Value) -> bool {
+    let texts = value
+        .as_array()
+        .is_none_or(|entries| entries.iter().all(Value::is_str));
+    present.same_type(value) && texts
 }
 
 fn lay_environment(
@@ -151,9 +163,14 @@ fn from_text(like: &Value, text: &str) -> Option<Value> {
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
         Value::Array(_) => {
-            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            let entries = text
+                .split(',')
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty());
             Some(Value::Array(
-                entries.map(|entry| Value::String(entry.to_owned())).collect(),
+                entries
+                    .map(|entry| Value::String(entry.to_owned()))
+                    .collect(),
             ))
         }
         Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,

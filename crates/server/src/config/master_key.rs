@@ -27,9 +27,7 @@ pub(super) fn load(
         MasterKeySource::Given(key) => return Ok(key.clone()),
         MasterKeySource::File(path) => path,
     };
-    let missing = |result: &Result<_, ConfigError>| {
-        matches!(result, Err(ConfigError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound)
-    };
+    let missing = |result: &Result<_, ConfigError>| matches!(result, Err(ConfigError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound);
     let found = read(path);
     if !missing(&found) {
         return found;

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Config, ConfigError, Database, Delivery, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
-    Outbound, TlsFiles,
+    Config, ConfigError, Database, Delivery, Limits, Log, LogFormat, MASTER_KEY_VARIABLE,
+    MasterKeySource, Outbound, TlsFiles,
 };
 
 const DAY_SECS: i64 = 24 * 60 * 60;
@@ -122,7 +122,10 @@ pub(super) fn check(
     let threads = within("worker_threads", raw.worker_threads, 0, 1024)?;
     Ok(Config {
         listen: raw.listen.parse().map_err(|_| {
-            invalid("listen", "must be an IP address and a port, such as 127.0.0.1:8080")
+            invalid(
+                "listen",
+                "must be an IP address and a port, such as 127.0.0.1:8080",
+            )
         })?,
         outbound: outbound(&raw, public_url.as_deref())?,
         limits: limits(&raw.limits)?,
@@ -134,8 +137,13 @@ pub(super) fn check(
         },
         keep_publishes: secs(
             "retention.publishes_days",
-            within("retention.publishes_days", raw.retention.publishes_days, 1, 36_500)?
-                .saturating_mul(DAY_SECS),
+            within(
+                "retention.publishes_days",
+                raw.retention.publishes_days,
+                1,
+                36_500,
+            )?
+            .saturating_mul(DAY_SECS),
         )?,
         shutdown_grace: secs(
             "shutdown.grace_secs",
@@ -190,15 +198,21 @@ fn database(text: &str) -> Result<Database, ConfigError> {
             let path = path.strip_prefix("//").unwrap_or(path);
             Ok(Database::Sqlite(PathBuf::from(path)))
         }
-        Some(("postgres" | "postgresql", _)) => {
-            Err(invalid("database", "PostgreSQL is not there yet; use sqlite:PATH"))
-        }
+        Some(("postgres" | "postgresql", _)) => Err(invalid(
+            "database",
+            "PostgreSQL is not there yet; use sqlite:PATH",
+        )),
         _ => Err(invalid("database", "must be sqlite: and a path")),
     }
 }
 
 fn web_url(key: &'static str, text: &str) -> Result<Url, ConfigError> {
-    let bad = || invalid(key, "must be an http:// or https:// URL without user, query or fragment");
+    let bad = || {
+        invalid(
+            key,
+            "must be an http:// or https:// URL without user, query or fragment",
+        )
+    };
     let url = Url::parse(text.trim()).map_err(|_| bad())?;
     let plain = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some_and(|host| !host.is_empty())
@@ -240,7 +254,10 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
     let own = &raw.outbound;
     let allow = own.allow.iter().map(|text| {
         text.parse::<IpNet>().map_err(|_| {
-            invalid("outbound.allow", format!("{text:?} is no network such as 127.0.0.0/8"))
+            invalid(
+                "outbound.allow",
+                format!("{text:?} is no network such as 127.0.0.0/8"),
+            )
         })
     });
     let contact = match set(&raw.web_push.contact) {
@@ -248,7 +265,10 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
             Some(contact)
         }
         Some(_) => {
-            return Err(invalid("web_push.contact", "must be a mailto: or https: URL"));
+            return Err(invalid(
+                "web_push.contact",
+                "must be a mailto: or https: URL",
+            ));
         }
         None => public_url.filter(|url| url.starts_with("https:")),
     };
@@ -257,7 +277,9 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
         apns_sandbox_url: web_url("apns.sandbox_url", &raw.apns.sandbox_url)?,
         fcm_url: web_url("fcm.url", &raw.fcm.url)?,
         vapid_contact: contact.map(str::to_owned),
-        extra_ca_pem: set(&own.ca_file).map(|path| read_ca(Path::new(path))).transpose()?,
+        extra_ca_pem: set(&own.ca_file)
+            .map(|path| read_ca(Path::new(path)))
+            .transpose()?,
         allow: allow.collect::<Result<_, _>>()?,
         request_timeout: timeout("outbound.request_timeout_secs", own.request_timeout_secs)?,
         connect_timeout: timeout("outbound.connect_timeout_secs", own.connect_timeout_secs)?,
@@ -285,11 +307,21 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
-    let streams = count("limits.http2_streams_max", raw.http2_streams_max, 1, 100_000)?;
+    let streams = count(
+        "limits.http2_streams_max",
+        raw.http2_streams_max,
+        1,
+        100_000,
+    )?;
     Ok(Limits {
         connections_max: count("limits.connections_max", raw.connections_max, 1, 1_000_000)?,
         // hyper wants room for 8 KiB at least.
-        header_bytes_max: count("limits.header_bytes_max", raw.header_bytes_max, 8192, 1 << 20)?,
+        header_bytes_max: count(
+            "limits.header_bytes_max",
+            raw.header_bytes_max,
+            8192,
+            1 << 20,
+        )?,
         header_timeout: timeout("limits.header_timeout_secs", raw.header_timeout_secs)?,
         request_timeout: timeout("limits.request_timeout_secs", raw.request_timeout_secs)?,
         idle_timeout: timeout("limits.idle_timeout_secs", raw.idle_timeout_secs)?,
@@ -321,7 +353,13 @@ fn tls(raw: &RawTls) -> Result<Option<TlsFiles>, ConfigError> {
             certificate: PathBuf::from(certificate),
             key: PathBuf::from(key),
         })),
-        (Some(_), None) => Err(invalid("tls.key_file", "must be set beside tls.certificate_file")),
-        (None, Some(_)) => Err(invalid("tls.certificate_file", "must be set beside tls.key_file")),
+        (Some(_), None) => Err(invalid(
+            "tls.key_file",
+            "must be set beside tls.certificate_file",
+        )),
+        (None, Some(_)) => Err(invalid(
+            "tls.certificate_file",
+            "must be set beside tls.key_file",
+        )),
     }
 }

@@ -53,12 +53,21 @@ mod tests {
     fn bearer_has_one_form() {
         let of = |value: &'static [u8]| {
             let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            headers.insert(
+                header::AUTHORIZATION,
+                HeaderValue::from_bytes(value).unwrap(),
+            );
             bearer(&headers).map(str::to_owned)
         };
         assert_eq!(of(b"Bearer abc").as_deref(), Some("abc"));
         assert_eq!(of(b"bearer  abc ").as_deref(), Some("abc"));
-        for bad in [&b"Bearer"[..], b"Bearer ", b"abc", b"Basic abc", b"Bearer \xff"] {
+        for bad in [
+            &b"Bearer"[..],
+            b"Bearer ",
+            b"abc",
+            b"Basic abc",
+            b"Bearer \xff",
+        ] {
             assert_eq!(of(bad), None, "{bad:?}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);

@@ -39,7 +39,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let library = parts.headers.get(LIBRARY).and_then(|value| value.to_str().ok());
+        let library = parts
+            .headers
+            .get(LIBRARY)
+            .and_then(|value| value.to_str().ok());
         Ok(library.map_or(Self::Other, Self::of))
     }
 }
@@ -51,8 +54,14 @@ mod tests {
     #[test]
     fn sdks_by_name() {
         assert_eq!(Caller::of("push-notifications-swift 4.0.0"), Caller::Swift);
-        assert_eq!(Caller::of("pusher-push-notifications-ruby 2.0.3"), Caller::FormEncoding);
-        assert_eq!(Caller::of("pusher-push-notifications-go 1.1.1"), Caller::Other);
+        assert_eq!(
+            Caller::of("pusher-push-notifications-ruby 2.0.3"),
+            Caller::FormEncoding
+        );
+        assert_eq!(
+            Caller::of("pusher-push-notifications-go 1.1.1"),
+            Caller::Other
+        );
         assert_eq!(Caller::of(""), Caller::Other);
     }
 }

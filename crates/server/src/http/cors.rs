@@ -10,7 +10,8 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
-const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, X-Pusher-Library");
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, Content-Type, X-Pusher-Library");
 /// A day; browsers cut it to their own limits (Chromium two hours, Firefox a day).
 const MAX_AGE_SECS: HeaderValue = HeaderValue::from_static("86400");
 const EVERYBODY: HeaderValue = HeaderValue::from_static("*");
@@ -37,7 +38,8 @@ pub(crate) async fn allow(request: Request, next: Next) -> Response {
 
 fn is_preflight(request: &Request) -> bool {
     let headers: &HeaderMap = request.headers();
-    request.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    request.method() == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn preflight() -> Response {

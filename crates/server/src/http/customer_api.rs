@@ -10,7 +10,13 @@ use super::Api;
 pub(super) fn routes() -> Router<Api> {
     // A user id may have slashes, which one SDK does not encode: it is all that is left of the path.
     Router::new()
-        .route("/customer_api/v1/instances/{instance}/users/{*user}", delete(users::delete))
+        .route(
+            "/customer_api/v1/instances/{instance}/users/{*user}",
+            delete(users::delete),
+        )
         // The name under which the Node SDK knows the same.
-        .route("/user_api/v1/instances/{instance}/users/{*user}", delete(users::delete))
+        .route(
+            "/user_api/v1/instances/{instance}/users/{*user}",
+            delete(users::delete),
+        )
 }

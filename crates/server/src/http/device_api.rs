@@ -20,13 +20,22 @@ pub(super) fn routes() -> Router<Api> {
     let device = format!("{instance}/devices/{{platform}}/{{device}}");
     let at_device = |rest: &str| format!("{device}{rest}");
     Router::new()
-        .route(&format!("{instance}/web-vapid-public-key"), get(vapid::show))
-        .route(&format!("{instance}/devices/{{platform}}"), post(devices::register))
+        .route(
+            &format!("{instance}/web-vapid-public-key"),
+            get(vapid::show),
+        )
+        .route(
+            &format!("{instance}/devices/{{platform}}"),
+            post(devices::register),
+        )
         .route(&device, get(devices::show).delete(devices::delete))
         .route(&at_device("/metadata"), put(metadata::replace))
         .route(&at_device("/token"), put(token::replace))
         .route(&at_device("/user"), put(user::bind))
-        .route(&at_device("/interests"), get(interests::list).put(interests::replace))
+        .route(
+            &at_device("/interests"),
+            get(interests::list).put(interests::replace),
+        )
         .route(&at_device("/interests/"), any(interests::nameless))
         .route(
             &at_device("/interests/{*interest}"),

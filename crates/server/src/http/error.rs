@@ -172,7 +172,8 @@ impl IntoResponse for ApiError {
             "description": self.to_string(),
         });
         let json = HeaderValue::from_static("application/json");
-        let mut response = (status, [(header::CONTENT_TYPE, json)], format!("{body}\n")).into_response();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, json)], format!("{body}\n")).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let wait = HeaderValue::from_static(RETRY_AFTER_SECS);
             response.headers_mut().insert(header::RETRY_AFTER, wait);
@@ -180,7 +181,9 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 15.5.2 wants to know how; browsers show no dialogue for this scheme.
             let scheme = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }
@@ -227,11 +230,19 @@ mod tests {
         );
         assert_eq!(
             shown(ApiError::InstanceNotFound),
-            (404, "Instance not found", "Could not find the instance".into())
+            (
+                404,
+                "Instance not found",
+                "Could not find the instance".into()
+            )
         );
         assert_eq!(
             shown(ApiError::UserIdTooLong),
-            (400, "Bad request", "'User id' is too long, max length is 164".into())
+            (
+                400,
+                "Bad request",
+                "'User id' is too long, max length is 164".into()
+            )
         );
         assert_eq!(
             shown(ApiError::Query("limit")),
@@ -242,7 +253,11 @@ mod tests {
     #[test]
     fn a_full_user_never_makes_an_sdk_repeat_itself_for_ever() {
         let status = |retried_if_unprocessable| {
-            ApiError::TooManyDevices { retried_if_unprocessable }.status().as_u16()
+            ApiError::TooManyDevices {
+                retried_if_unprocessable,
+            }
+            .status()
+            .as_u16()
         };
         assert_eq!((status(true), status(false)), (400, 422));
     }

@@ -181,8 +181,9 @@ pub(crate) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
 /// A 200 with a JSON body and a newline behind it.
 pub(crate) fn json(value: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(format!("{value}\n")));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }

@@ -17,7 +17,8 @@ const DURATION_BUCKETS_SECS: [f64; 13] = [
 ];
 
 /// The version of the text that Prometheus reads.
-const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const EXPOSITION: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -37,7 +38,10 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
         observe::describe();
         delivery::measure::describe();
         metrics::describe_gauge!("heliostat_queue_jobs", "Unfinished jobs.");
-        metrics::describe_gauge!("heliostat_queue_retries", "Deliveries that wait for another attempt.");
+        metrics::describe_gauge!(
+            "heliostat_queue_retries",
+            "Deliveries that wait for another attempt."
+        );
         metrics::describe_gauge!(
             "heliostat_queue_oldest_job_seconds",
             metrics::Unit::Seconds,
@@ -50,7 +54,10 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let depth = api.store().queue_depth(api.now()).await?;
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and nobody has 2^53 jobs")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float, and nobody has 2^53 jobs"
+    )]
     {
         metrics::gauge!("heliostat_queue_jobs").set(depth.jobs as f64);
         metrics::gauge!("heliostat_queue_retries").set(depth.retries as f64);

@@ -11,7 +11,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    Api, cors, customer_api, device_api, health, leftover, metrics, observe, publish_api, reporting_api,
+    Api, cors, customer_api, device_api, health, leftover, metrics, observe, publish_api,
+    reporting_api,
 };
 
 /// The whole HTTP side. From the outside in: cross-origin rules, log and counts, the bounds of a request, the routes.

@@ -54,16 +54,38 @@ mod tests {
     #[test]
     fn what_each_sdk_makes_of_one_id() {
         let id = "a b+c/d";
-        assert_eq!(decoded("a%20b%2Bc%2Fd", Caller::Other).as_deref(), Some(id), "node");
-        assert_eq!(decoded("a%20b+c%2Fd", Caller::Other).as_deref(), Some(id), "go");
-        assert_eq!(decoded("a%20b%2Bc/d", Caller::Other).as_deref(), Some(id), "python");
-        assert_eq!(decoded("a+b%2Bc%2Fd", Caller::FormEncoding).as_deref(), Some(id), "java, ruby, php");
+        assert_eq!(
+            decoded("a%20b%2Bc%2Fd", Caller::Other).as_deref(),
+            Some(id),
+            "node"
+        );
+        assert_eq!(
+            decoded("a%20b+c%2Fd", Caller::Other).as_deref(),
+            Some(id),
+            "go"
+        );
+        assert_eq!(
+            decoded("a%20b%2Bc/d", Caller::Other).as_deref(),
+            Some(id),
+            "python"
+        );
+        assert_eq!(
+            decoded("a+b%2Bc%2Fd", Caller::FormEncoding).as_deref(),
+            Some(id),
+            "java, ruby, php"
+        );
     }
 
     #[test]
     fn decoded_once_and_as_utf_8() {
-        assert_eq!(decoded("100%2525", Caller::Other).as_deref(), Some("100%25"));
-        assert_eq!(decoded("x/users/y", Caller::Other).as_deref(), Some("x/users/y"));
+        assert_eq!(
+            decoded("100%2525", Caller::Other).as_deref(),
+            Some("100%25")
+        );
+        assert_eq!(
+            decoded("x/users/y", Caller::Other).as_deref(),
+            Some("x/users/y")
+        );
         assert_eq!(decoded("%FF", Caller::Other), None);
         assert_eq!(decoded("a%00b", Caller::Other), None);
         assert_eq!(decoded(&"a".repeat(165), Caller::Other), None);

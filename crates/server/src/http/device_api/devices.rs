@@ -91,7 +91,9 @@ pub(crate) async fn delete(
     path: Result<DevicePath, ApiError>,
 ) -> Result<(), ApiError> {
     if let Ok(path) = path {
-        api.store().delete_device(path.instance, path.device).await?;
+        api.store()
+            .delete_device(path.instance, path.device)
+            .await?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::interest::{INTEREST_NAME_LENGTH_MAX, INTERESTS_PER_DEVICE_MAX, InterestName, InvalidInterestName};
+use domain::interest::{
+    INTEREST_NAME_LENGTH_MAX, INTERESTS_PER_DEVICE_MAX, InterestName, InvalidInterestName,
+};
 use serde_json::{Value, json};
 use store::devices::Changed;
 
@@ -104,23 +106,22 @@ fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
 type OneInterest = Segments<(String, String, String, String)>;
 
 /// `POST …/{interest}`, without a body: one interest more. The same again changes nothing.
-pub(crate) async fn add(
-    State(api): State<Api>,
-    path: OneInterest,
-) -> Result<(), ApiError> {
+pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
     let changed = api
         .store()
-        .add_interest(path.instance, path.device, interest, INTERESTS_PER_DEVICE_MAX)
+        .add_interest(
+            path.instance,
+            path.device,
+            interest,
+            INTERESTS_PER_DEVICE_MAX,
+        )
         .await?;
     answer(&api, &path, changed).await
 }
 
 /// `DELETE …/{interest}`: one interest less. The same again changes nothing.
-pub(crate) async fn remove(
-    State(api): State<Api>,
-    path: OneInterest,
-) -> Result<(), ApiError> {
+pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
     let changed = api
         .store()

@@ -22,10 +22,21 @@ pub(crate) async fn bind(
     let token = bearer(&headers).ok_or(ApiError::NoBeamsToken)?;
     let instance = api.instance(path.instance).await?;
     let keys = instance.secret_keys();
-    let user = beams_token::verify(token, &path.instance, keys, &api.shared.public_url, api.now())?;
+    let user = beams_token::verify(
+        token,
+        &path.instance,
+        keys,
+        &api.shared.public_url,
+        api.now(),
+    )?;
     let bound = api
         .store()
-        .bind_user(path.instance, path.device, user, DEVICES_PER_USER_AND_PLATFORM_MAX)
+        .bind_user(
+            path.instance,
+            path.device,
+            user,
+            DEVICES_PER_USER_AND_PLATFORM_MAX,
+        )
         .await?;
     match bound {
         Bound::Done => Ok(()),

@@ -1,0 +1,8 @@
+//! `/device_api/v1/instances/{instance}/…`
+
+mod devices;
+mod interests;
+mod metadata;
+mod token;
+mod user;
+mod vapid;

@@ -1,0 +1,22 @@
+//! The server over real HTTP, as SDKs and strangers meet it. The modules mirror the URLs; [`wire`] replays what the
+//! official SDKs send, to the byte.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of a test fail the test"
+)]
+
+mod configuration;
+mod connections;
+mod cors;
+mod customer_api;
+mod device_api;
+mod metrics;
+mod publish_api;
+mod reporting_api;
+mod routes;
+mod strangers;
+mod support;
+mod wire;
