@@ -8,7 +8,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::missing_panics_doc,
     missing_docs,
     reason = "a suite fails by panicking, and the names of its tests say what they check"
@@ -32,7 +31,9 @@ macro_rules! store_conformance {
     ($fresh:ident) => {
         $crate::store_conformance!(@all $fresh;
             instances:
+                unknown_instances_are_told,
                 unknown_instances_have_nothing,
+                an_unknown_instance_has_no_devices,
                 an_instance_reads_back,
                 an_id_is_taken_once,
                 instances_come_by_name_then_id,

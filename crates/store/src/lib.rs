@@ -9,7 +9,9 @@
 //! - **Durable**: when a writing method returns `Ok`, the change survives a crash of the process and of the machine.
 //! - **Whole**: on `Err`, nothing was changed.
 //! - **Read your writes**: what a method returned `Ok` for is seen by every call that starts afterwards.
-//! - **Isolated**: nothing of one instance is seen or changed through another's id.
+//! - **Isolated**: nothing of one instance is seen or changed through another's id. An unknown instance is an error only
+//!   where the method says so; elsewhere it is one that has nothing.
+//! - **Carried out**: a caller who stops waiting does not undo a call.
 //! - **Bounded**: a call holds memory and time in proportion to its arguments and its answer, never to the size of the
 //!   store; where it cannot finish soon it fails with [`StoreError::Busy`].
 
@@ -78,7 +80,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// All instances, by name, then id.
     async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError>;
 
-    /// Deletes an instance and everything in it. Whether there was one.
+    /// Deletes an instance and everything in it. Whether there was one. Nobody sees it from the start of the call on; what
+    /// it had is removed in pieces before the call returns (and, should that be cut short, by [`Store::prune_publishes`]).
     async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError>;
 
     /// Adds a secret key; it is active at once, beside the others.
@@ -132,7 +135,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         id: DeviceId,
     ) -> Result<Option<DeviceRecord>, StoreError>;
 
-    /// Deletes a device, its subscriptions and what waits to be sent to it. Its gateway token, if it ever registers again,
+    /// Deletes a device, its subscriptions and what waits to be sent to it. A publish that loses its last work that way is
+    /// finished at the latest when somebody claims or settles next. Its gateway token, if it ever registers again,
     /// gets a new id. Whether there was such a device.
     async fn delete_device(&self, instance: InstanceId, id: DeviceId) -> Result<bool, StoreError>;
 
@@ -145,7 +149,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Changed, StoreError>;
 
     /// Replaces a device's gateway token; id, user and interests stay, and the time of registration moves on. Should
-    /// another device of the instance have that token, that device is deleted: the token moved.
+    /// another device of the instance have that token, that device is deleted: the token moved. A device of another platform
+    /// than the token's is unknown. Which of Apple's gateways takes a new token is to be found out anew.
     async fn set_gateway_token(
         &self,
         instance: InstanceId,
@@ -201,7 +206,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         interest: InterestName,
     ) -> Result<Changed, StoreError>;
 
-    // Publishes and their work.
+    // Publishes and their work. A lease runs until, but not at, its `until`.
 
     /// Accepts a publish: writes it and its jobs, resolves its audience. The jobs that `plan` leases to the caller are
     /// returned, ready to run; none if nobody can be in the audience, and then the publish is finished at once.
@@ -224,7 +229,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         until: Timestamp,
     ) -> Result<Settled, StoreError>;
 
-    /// Gives a job back, to be claimed by anybody at once.
+    /// Gives a job back, to be claimed by anybody at once; its fence is no good any more.
     async fn release_job(&self, job: JobId, fence: Fence) -> Result<Settled, StoreError>;
 
     /// The next devices of a job's audience behind `after`, at most `limit`: of all interests or users together, each
@@ -237,7 +242,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Page, StoreError>;
 
     /// Writes what became of a page: moves the job's cursor to `cursor` (or deletes the job if it was the `last` page),
-    /// prolongs its lease, and applies the settlement. When the last work of a publish is done, the publish is finished.
+    /// prolongs its lease, and applies the settlement. A cursor does not go back. When the last work of a publish is done, the
+    /// publish is finished. What the settlement says of devices that are gone is passed over; tallies are written all the same.
     async fn settle_page(
         &self,
         job: &Job,
@@ -257,7 +263,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Vec<RetryBatch>, StoreError>;
 
     /// Writes what became of claimed retries of one publish: deletes those of `ids` whose fence is still right and applies the
-    /// settlement, whose own retries are written anew. Refused whole if any fence is wrong.
+    /// settlement, whose own retries are written anew. Refused whole if any fence is wrong. A retry that is gone, as its device
+    /// is, is passed over; if all of them are gone, it is refused, since another node may have settled them.
     async fn settle_retries(
         &self,
         publish: PublishId,

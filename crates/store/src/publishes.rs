@@ -41,9 +41,13 @@ pub struct NewPublish {
 }
 
 /// How a new publish is cut into jobs, and who begins.
+///
+/// Jobs lie side by side, from the first device of the audience to the last one it has when the publish is accepted. An
+/// audience of few devices (as many as a job spans, or a smaller number of the store's choice) is one job, however far
+/// apart they are, so that a publish to a user is not cut up.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// How many device ordinals a job spans at most; the last job ends at the newest device there is.
+    /// How many device ordinals a job spans at most.
     pub job_span: i64,
     /// How many jobs at most; spans grow beyond `job_span` if need be.
     pub jobs_max: usize,

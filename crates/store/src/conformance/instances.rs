@@ -33,15 +33,13 @@ async fn credentials(store: &Arc<dyn Store>, id: InstanceId) -> Vec<CredentialRe
         .credentials
 }
 
-pub async fn unknown_instances_have_nothing(store: Arc<dyn Store>) {
-    let known = instance(&store).await;
-    let device_id = device(&store, known, token(Platform::Apns, 1)).await;
+pub async fn unknown_instances_are_told(store: Arc<dyn Store>) {
     let nobody = InstanceId::random();
     let unknown = |result: Result<(), StoreError>| {
         assert!(
             matches!(result, Err(StoreError::UnknownInstance)),
             "{result:?}"
-        )
+        );
     };
     unknown(
         store
@@ -55,102 +53,68 @@ pub async fn unknown_instances_have_nothing(store: Arc<dyn Store>) {
             .await,
     );
     let registration = registration(nobody, token(Platform::Apns, 1));
-    let registered = store
-        .register_device(registration, DeviceId::random(Platform::Apns), at(0))
-        .await;
-    unknown(registered.map(drop));
-    let publish = publish(nobody, &[Platform::Fcm]);
-    let audience = to_interests(&["x"]);
+    let fresh = DeviceId::random(Platform::Apns);
     unknown(
         store
-            .create_publish(NewPublish { publish, audience }, UNLEASED)
+            .register_device(registration, fresh, at(0))
             .await
             .map(drop),
     );
+    let publish = publish(nobody, &[Platform::Fcm]);
+    let audience = to_interests(&["x"]);
+    let new = NewPublish { publish, audience };
+    unknown(store.create_publish(new, UNLEASED).await.map(drop));
+    assert!(store.instances().await.unwrap().is_empty());
+}
 
+pub async fn unknown_instances_have_nothing(store: Arc<dyn Store>) {
+    let nobody = InstanceId::random();
     assert!(store.instance(nobody).await.unwrap().is_none());
-    assert!(!store.delete_instance(nobody).await.unwrap());
-    assert!(
-        !store
-            .revoke_secret_key(nobody, SecretKeyId(1))
-            .await
-            .unwrap()
-    );
-    let version = CredentialVersion(1);
-    assert!(
-        !store
-            .mark_credential(nobody, Platform::Apns, version, Some("no"), at(0))
-            .await
-            .unwrap()
-    );
-    assert!(store.device(nobody, device_id).await.unwrap().is_none());
-    assert!(!store.delete_device(nobody, device_id).await.unwrap());
-    let metadata = store
-        .set_metadata(nobody, device_id, DeviceMetadata::default())
-        .await
-        .unwrap();
-    assert_eq!(metadata, Changed::UnknownDevice);
-    let moved = store
-        .set_gateway_token(nobody, device_id, token(Platform::Apns, 2), at(0))
-        .await
-        .unwrap();
-    assert_eq!(moved, Changed::UnknownDevice);
-    assert_eq!(
-        bind(&store, nobody, device_id, "ann").await,
-        Bound::UnknownDevice
-    );
+    instance_without_news(&store, nobody).await;
     assert_eq!(store.delete_user(nobody, user("ann")).await.unwrap(), 0);
-    assert!(
-        store
-            .interests(nobody, device_id, None, 10)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let set = store
-        .set_interests(nobody, device_id, names(&["x"]))
-        .await
-        .unwrap();
-    assert_eq!(set, Changed::UnknownDevice);
-    let added = store
-        .add_interest(nobody, device_id, interest("x"), 10)
-        .await
-        .unwrap();
-    assert_eq!(added, Changed::UnknownDevice);
-    let removed = store
-        .remove_interest(nobody, device_id, interest("x"))
-        .await
-        .unwrap();
-    assert_eq!(removed, Changed::UnknownDevice);
-    assert!(
-        store
-            .publish_report(nobody, PublishId::random())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let report = store.publish_report(nobody, PublishId::random()).await;
+    assert!(report.unwrap().is_none());
     let event = Event {
         instance: nobody,
         publish: PublishId::random(),
-        device: device_id,
+        device: DeviceId::random(Platform::Web),
         kind: EventKind::Open,
         at: at(0),
     };
-    assert_eq!(
-        store.record_events(vec![event]).await.unwrap(),
-        [Recorded::Unknown]
-    );
-    // Nothing of all that came to be.
+    let recorded = store.record_events(vec![event]).await.unwrap();
+    assert_eq!(recorded, [Recorded::Unknown]);
+}
+
+pub async fn an_unknown_instance_has_no_devices(store: Arc<dyn Store>) {
+    let (known, nobody) = (instance(&store).await, InstanceId::random());
+    let id = device(&store, known, token(Platform::Apns, 1)).await;
+    let unknown = Changed::UnknownDevice;
+    assert!(store.device(nobody, id).await.unwrap().is_none());
+    assert!(!store.delete_device(nobody, id).await.unwrap());
+    let set = store
+        .set_metadata(nobody, id, DeviceMetadata::default())
+        .await;
+    assert_eq!(set.unwrap(), unknown);
+    let moved = store
+        .set_gateway_token(nobody, id, token(Platform::Apns, 2), at(0))
+        .await;
+    assert_eq!(moved.unwrap(), unknown);
+    assert_eq!(bind(&store, nobody, id, "ann").await, Bound::UnknownDevice);
     assert!(
         store
-            .device(known, device_id)
+            .interests(nobody, id, None, 10)
             .await
             .unwrap()
-            .unwrap()
-            .user
             .is_none()
     );
-    assert_eq!(store.instances().await.unwrap().len(), 1);
+    let set = store.set_interests(nobody, id, names(&["x"])).await;
+    assert_eq!(set.unwrap(), unknown);
+    let added = store.add_interest(nobody, id, interest("x"), 10).await;
+    assert_eq!(added.unwrap(), unknown);
+    let removed = store.remove_interest(nobody, id, interest("x")).await;
+    assert_eq!(removed.unwrap(), unknown);
+    let read = store.device(known, id).await.unwrap().unwrap();
+    assert_eq!((read.user, read.registered_at), (None, at(0)));
 }
 
 pub async fn an_instance_reads_back(store: Arc<dyn Store>) {

@@ -1,1 +1,78 @@
-//! Tests of the SQLite backend alone.
+//! Tests of what is SQLite's own: its file, its writing thread, its query plans. The rules of the contract are tested by
+//! the conformance suite.
+
+mod cost;
+mod opening;
+mod plans;
+mod writing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Platform, Registration};
+use domain::instance::{InstanceId, InstanceName};
+use domain::seal::Sealed;
+
+use super::{SqliteSettings, SqliteStore};
+use crate::Store as _;
+use crate::instances::{NewInstance, NewSecretKey};
+use domain::clock::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+struct Folder {
+    folder: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("heliostat.db")
+    }
+
+    async fn open(&self) -> Arc<SqliteStore> {
+        let settings = SqliteSettings::default();
+        Arc::new(SqliteStore::open(&self.path(), settings).await.unwrap())
+    }
+}
+
+async fn instance(store: &SqliteStore) -> InstanceId {
+    let id = InstanceId::random();
+    let new = NewInstance {
+        id,
+        name: InstanceName::parse("an app").unwrap(),
+        vapid_public_key: vec![4],
+        vapid_private_key: Sealed::from_bytes(vec![1]),
+        secret_key: NewSecretKey {
+            sealed: Sealed::from_bytes(vec![2]),
+            hint: "hint".into(),
+            created_at: NOW,
+        },
+        created_at: NOW,
+    };
+    store.create_instance(new).await.unwrap();
+    id
+}
+
+fn registration(instance: InstanceId, number: usize) -> Registration {
+    Registration {
+        instance,
+        token: GatewayToken::parse(Platform::Fcm, &format!("fcm:{number}")).unwrap(),
+        bundle_id: None,
+        metadata: DeviceMetadata::default(),
+    }
+}
+
+async fn device(store: &SqliteStore, instance: InstanceId, number: usize) -> DeviceId {
+    let fresh = DeviceId::random(Platform::Fcm);
+    let registered = store
+        .register_device(registration(instance, number), fresh, NOW)
+        .await
+        .unwrap();
+    registered.id
+}

@@ -201,7 +201,7 @@ fn run(
 
 fn answer(group: &mut Vec<Box<dyn Operation>>, committed: &Result<(), Lost>) {
     for operation in group.drain(..) {
-        operation.answer(committed.as_ref().map(|()| ()));
+        operation.answer(committed.as_ref().copied());
     }
 }
 

@@ -1,0 +1,73 @@
+//! What a page costs, in rows and statements rather than time.
+
+use domain::device::DeviceOrdinal;
+use rusqlite::Connection;
+
+use super::Folder;
+use crate::publishes::ResolvedAudience;
+use crate::sqlite::audience::{self, Window};
+use crate::sqlite::schema;
+
+const DEVICES: i64 = 20_000;
+const INTERESTS: i64 = 100;
+
+/// Devices of which each has three of a hundred interests, and every thirtieth all.
+fn fill(connection: &Connection) {
+    connection
+        .execute_batch(&format!(
+            "BEGIN;
+             INSERT INTO instances (id, name, vapid_public_key, vapid_private_key, created_at) VALUES (x'01', 'a', x'', x'', 0);
+             WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {DEVICES})
+             INSERT INTO devices (instance, id, platform, identity, metadata, created_at, registered_at)
+                SELECT 1, randomblob(16), 'fcm', 'token' || n, '{{}}', 0, 0 FROM n;
+             WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {INTERESTS})
+             INSERT INTO interests (instance, name) SELECT 1, 'i' || n FROM n;
+             INSERT INTO subscriptions (interest, device)
+                SELECT i.interest, d.device FROM interests i CROSS JOIN devices d
+                 WHERE d.device % 30 = 0 OR (d.device * 7 + i.interest) % 33 = 0;
+             COMMIT"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn a_page_costs_the_same_anywhere() {
+    let folder = Folder::new();
+    let connection = schema::open_writer(&folder.path(), 64 * 1024).unwrap();
+    fill(&connection);
+    let subscriptions: i64 = connection
+        .query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))
+        .unwrap();
+    assert!(subscriptions > 100_000);
+    for count in [1_i64, 10, INTERESTS] {
+        let audience = ResolvedAudience::Interests((1..=count).collect());
+        let sources = usize::try_from(count).unwrap();
+        for limit in [10_usize, 100, 1000] {
+            for after in [0, DEVICES / 2, DEVICES - 3000, DEVICES - 1] {
+                let window = Window {
+                    after: DeviceOrdinal(after),
+                    end: DeviceOrdinal(DEVICES),
+                    limit,
+                };
+                let (page, cost) =
+                    audience::page(&connection, &audience, window, [true; 3]).unwrap();
+                assert!(page.recipients.len() <= limit);
+                // A device may come up in each of the sources; those of this set do so in every thirtieth case at most,
+                // and then cost one row for each.
+                let merged = limit * 3 + limit / 30 * sources + sources;
+                let rows_max = merged + sources * (2 * limit / sources).max(8) + sources;
+                assert!(
+                    cost.rows <= rows_max,
+                    "{} rows of at most {rows_max}: {count} interests, limit {limit}, after {after}",
+                    cost.rows
+                );
+                let seeks_max = 2 * sources + cost.rows / 8;
+                assert!(
+                    cost.seeks <= seeks_max,
+                    "{} statements of {seeks_max}",
+                    cost.seeks
+                );
+            }
+        }
+    }
+}

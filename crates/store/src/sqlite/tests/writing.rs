@@ -1,0 +1,276 @@
+//! The writing thread: groups, failures within a group, full queues, panics; and what readers see meanwhile.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use domain::device::{DeviceId, Platform};
+use rusqlite::Connection;
+
+use super::{Folder, NOW, device, instance, registration};
+use crate::sqlite::{SqliteSettings, SqliteStore};
+use crate::{Store as _, StoreError};
+
+/// How long a condition may take before a test gives up on it; nothing waits that long unless it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keeps the writer busy with one operation until the sender is dropped.
+async fn hold(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let own = Arc::clone(store);
+    let mut set = tokio::task::JoinSet::new();
+    set.spawn(async move {
+        let work = move |_: &Connection| {
+            let _ = begun.send(());
+            let _ = held.recv();
+            Ok(())
+        };
+        own.writer.run(work).await.unwrap();
+    });
+    has_begun.await.unwrap();
+    set.detach_all();
+    release
+}
+
+async fn until_waiting(store: &SqliteStore, operations: usize) {
+    let wait = async {
+        while store.statistics().waiting < operations {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
+/// A device row of the one instance, written by hand.
+fn insert(connection: &Connection, identity: &str) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO devices (instance, id, platform, identity, metadata, created_at, registered_at)
+         VALUES (1, randomblob(16), 'fcm', ?1, '{}', 0, 0)",
+        [identity],
+    )?;
+    Ok(())
+}
+
+async fn count(store: &SqliteStore) -> i64 {
+    let work = |connection: &Connection| {
+        Ok(connection.query_row("SELECT count(*) FROM devices", [], |row| row.get(0))?)
+    };
+    store.readers.run(work).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_waits_shares_one_commit() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let instance = instance(&store).await;
+    let before = store.statistics();
+    let release = hold(&store).await;
+    let mut set = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        set.spawn(async move { device(&store, instance, number).await });
+    }
+    until_waiting(&store, 50).await;
+    drop(release);
+    assert_eq!(set.join_all().await.len(), 50);
+    let after = store.statistics();
+    assert_eq!(
+        after.commits - before.commits,
+        2,
+        "the one that held up, and the rest together"
+    );
+    assert_eq!(after.operations - before.operations, 51);
+}
+
+#[tokio::test]
+async fn a_group_has_a_bound() {
+    let folder = Folder::new();
+    let settings = SqliteSettings {
+        group_max: 10,
+        ..SqliteSettings::default()
+    };
+    let store = Arc::new(SqliteStore::open(&folder.path(), settings).await.unwrap());
+    let release = hold(&store).await;
+    let mut set = tokio::task::JoinSet::new();
+    for _ in 0..25 {
+        let store = Arc::clone(&store);
+        set.spawn(async move { store.check().await.unwrap() });
+    }
+    until_waiting(&store, 25).await;
+    drop(release);
+    set.join_all().await;
+    assert_eq!(store.statistics().commits, 4);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let folder = Folder::new();
+    let settings = SqliteSettings {
+        queue_length: 3,
+        ..SqliteSettings::default()
+    };
+    let store = Arc::new(SqliteStore::open(&folder.path(), settings).await.unwrap());
+    let instance = instance(&store).await;
+    let release = hold(&store).await;
+    let mut set = tokio::task::JoinSet::new();
+    for number in 0..3 {
+        let store = Arc::clone(&store);
+        set.spawn(async move { device(&store, instance, number).await });
+    }
+    until_waiting(&store, 3).await;
+    let fresh = DeviceId::random(Platform::Fcm);
+    let refused = store
+        .register_device(registration(instance, 9), fresh, NOW)
+        .await;
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
+    drop(release);
+    assert_eq!(set.join_all().await.len(), 3);
+    assert!(store.device(instance, fresh).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn one_failure_of_a_group_does_not_undo_the_others() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let release = hold(&store).await;
+    let first = store.writer.run(|c| insert(c, "first"));
+    let failing = store.writer.run(|c| {
+        insert(c, "undone")?;
+        insert(c, "first")
+    });
+    let panicking = store.writer.run(|c| -> Result<(), StoreError> {
+        insert(c, "undone too")?;
+        panic!("as the test wants it")
+    });
+    let last = store.writer.run(|c| insert(c, "last"));
+    let (first, failing, panicking, last, ()) =
+        tokio::join!(first, failing, panicking, last, async {
+            until_waiting(&store, 4).await;
+            drop(release);
+        });
+    assert!(first.is_ok() && last.is_ok());
+    assert!(
+        matches!(failing, Err(StoreError::Unavailable(_))),
+        "{failing:?}"
+    );
+    assert!(
+        matches!(panicking, Err(StoreError::Corrupt(_))),
+        "{panicking:?}"
+    );
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_failure_alone_is_undone_and_the_thread_lives() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let failed = store.writer.run(|c| -> Result<(), StoreError> {
+        insert(c, "undone")?;
+        Err(StoreError::UnknownInstance)
+    });
+    assert!(matches!(failed.await, Err(StoreError::UnknownInstance)));
+    let panicked = store.writer.run(|c| -> Result<(), StoreError> {
+        insert(c, "undone")?;
+        panic!("as the test wants it")
+    });
+    assert!(matches!(panicked.await, Err(StoreError::Corrupt(_))));
+    let read = store
+        .readers
+        .run(|_| -> Result<(), StoreError> { panic!("as the test wants it") });
+    assert!(matches!(read.await, Err(StoreError::Corrupt(_))));
+    store.writer.run(|c| insert(c, "kept")).await.unwrap();
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_lost_transaction_fails_the_whole_group() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let release = hold(&store).await;
+    let first = store.writer.run(|c| insert(c, "first"));
+    // What SQLite does by itself when the disk is full.
+    let losing = store.writer.run(|c| Ok(c.execute_batch("ROLLBACK")?));
+    let last = store.writer.run(|c| insert(c, "last"));
+    let (first, losing, last, ()) = tokio::join!(first, losing, last, async {
+        until_waiting(&store, 3).await;
+        drop(release);
+    });
+    for lost in [first, losing, last] {
+        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    }
+    assert_eq!(count(&store).await, 0);
+    store.writer.run(|c| insert(c, "afterwards")).await.unwrap();
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_gets_over() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let limit = |pages: i64| {
+        store.writer.run(move |c| {
+            let _: i64 = c.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| {
+                row.get(0)
+            })?;
+            Ok(())
+        })
+    };
+    limit(1).await.unwrap();
+    let large = store
+        .writer
+        .run(|c| insert(c, &"x".repeat(1_000_000)))
+        .await;
+    assert!(
+        matches!(large, Err(StoreError::Unavailable(_))),
+        "{large:?}"
+    );
+    limit(1_000_000).await.unwrap();
+    store.writer.run(|c| insert(c, "small")).await.unwrap();
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
+async fn readers_see_what_was_committed_and_nothing_else() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let (written, was_written) = tokio::sync::oneshot::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let writing = store.writer.run(move |c| {
+        insert(c, "one")?;
+        let _ = written.send(());
+        let _ = held.recv();
+        Ok(())
+    });
+    let looking = async {
+        was_written.await.unwrap();
+        assert_eq!(count(&store).await, 0, "not committed yet");
+        drop(release);
+    };
+    let (done, ()) = tokio::join!(writing, looking);
+    done.unwrap();
+    for _ in 0..20 {
+        assert_eq!(count(&store).await, 1, "whichever reader it is");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_does_not_undo() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let release = hold(&store).await;
+    let mut set = tokio::task::JoinSet::new();
+    let own = Arc::clone(&store);
+    set.spawn(async move { own.writer.run(|c| insert(c, "one")).await });
+    until_waiting(&store, 1).await;
+    set.shutdown().await;
+    drop(release);
+    store.check().await.unwrap();
+    assert_eq!(count(&store).await, 1);
+}
