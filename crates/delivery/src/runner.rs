@@ -19,7 +19,7 @@ use crate::instances::{Instance, Instances};
 use crate::janitor::Janitor;
 use crate::lanes::{Lanes, Permit};
 use crate::lease::Leases;
-use crate::measure;
+use crate::measure::{self, Attempts};
 use crate::planner::Planner;
 use crate::retry::Retries;
 use crate::sender::Sender;
@@ -112,6 +112,7 @@ impl Runner {
             clock: Arc::clone(&clock),
             backoff: settings.backoff,
             gates: Arc::new(Gates::new(settings.hosts)),
+            attempts: Arc::new(Attempts::new()),
             in_flight_max: settings.in_flight_max,
             stopping: stopping.clone(),
         };

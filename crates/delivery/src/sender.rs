@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gate::TurnedAway;
 use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
-use crate::measure;
+use crate::measure::Attempts;
 use crate::settle::Settling;
 
 /// What every page of deliveries needs.
@@ -30,6 +30,7 @@ pub(crate) struct Sender {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backoff: Backoff,
     pub(crate) gates: Arc<Gates>,
+    pub(crate) attempts: Arc<Attempts>,
     pub(crate) in_flight_max: usize,
     pub(crate) stopping: CancellationToken,
 }
@@ -144,7 +145,8 @@ impl Sender {
         };
         let attempt = way.channel.send(&delivery).await;
         place.leave(attempt.sign);
-        measure::attempt(platform, attempt.outcome.kind(), started.elapsed());
+        self.attempts
+            .record(platform, attempt.outcome.kind(), started.elapsed());
         match &attempt.outcome {
             Outcome::CredentialBroken { reason } => {
                 self.instances.mark(instance, platform, Some(reason)).await;
