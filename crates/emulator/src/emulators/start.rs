@@ -151,7 +151,10 @@ fn environment(
         ),
         ("HELIOSTAT_OUTBOUND_ALLOW", "127.0.0.0/8,::1/128".to_owned()),
         // A push service refuses a sender whom it could not write to, and so does the emulated one.
-        ("HELIOSTAT_WEB_PUSH_CONTACT", "mailto:developer@example.com".to_owned()),
+        (
+            "HELIOSTAT_WEB_PUSH_CONTACT",
+            "mailto:developer@example.com".to_owned(),
+        ),
         ("APNS_KEY_ID", tokens.key_id().to_owned()),
         ("APNS_TEAM_ID", tokens.team_id().to_owned()),
         ("EMULATOR_APNS_KEY_FILE", text(ProviderKey::path(directory))),

@@ -3,6 +3,12 @@
 //! The emulators run inside the test, so that they outlive the server and can say what really arrived. Nothing here looks
 //! into the server: what counts is what was answered and what reached the gateways.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of a test fail the test"
+)]
+
 mod crash;
 mod program;
 mod receipts;
