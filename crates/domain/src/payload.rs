@@ -19,7 +19,7 @@ use crate::device::Platform;
 use crate::instance::InstanceId;
 use crate::publish::{InvalidPublish, PublishId};
 
-pub use apns::{ApnsNotification, ApnsPayload};
+pub use apns::{ApnsNotification, ApnsPayload, PushType};
 pub use fcm::{FcmMessage, FcmPayload};
 pub use web::{Urgency, WebPayload, WebPushMessage};
 

@@ -8,7 +8,7 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
-use domain::payload::{Origin, Payloads, Rendered};
+use domain::payload::{Origin, Payloads, PushType, Rendered};
 use domain::publish::{Audience, AudienceKind, PublishError, PublishId, PublishRequest};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -255,7 +255,7 @@ fn apns_is_told_what_the_swift_sdk_reads() {
     assert_eq!(body.as_object().unwrap().len(), 2);
     assert_eq!(
         (sent.push_type, sent.priority, sent.expiration),
-        ("alert", Some(5), Some(1_900_000_000))
+        (PushType::Alert, Some(5), Some(1_900_000_000))
     );
     assert_eq!(sent.collapse_id.as_deref(), Some("c"));
 }
@@ -264,20 +264,65 @@ fn apns_is_told_what_the_swift_sdk_reads() {
 fn an_apple_device_is_woken_only_as_asked() {
     let (body, sent) = apns(json!({"aps": {"content-available": 1}, "data": {"a": 1}}));
     assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
-    assert_eq!((sent.push_type, sent.priority), ("background", Some(5)));
+    assert_eq!(
+        (sent.push_type, sent.priority),
+        (PushType::Background, Some(5))
+    );
 
     let (body, sent) =
         apns(json!({"aps": {"alert": "a"}, "pusher": {"disable_delivery_tracking": true}}));
     assert_eq!(body["aps"], json!({"alert": "a"}));
     assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
-    assert_eq!((sent.push_type, sent.priority), ("alert", None));
+    assert_eq!((sent.push_type, sent.priority), (PushType::Alert, None));
 
     let (body, sent) = apns(json!({"aps": {}, "data": {"a": 1}}));
     assert_eq!(body["aps"], json!({"content-available": 1}));
-    assert_eq!(sent.push_type, "background");
+    assert_eq!(sent.push_type, PushType::Background);
 
     let (body, _) = apns(json!({"alert": "beside aps"}));
     assert_eq!(body["aps"]["alert"], "beside aps");
+}
+
+#[test]
+fn a_live_activity_is_left_as_it_is() {
+    let aps = json!({"timestamp": 1_800_000_000, "event": "update", "content-state": {"goals": 2}});
+    let (body, sent) = apns(json!({"aps": aps, "push_type": "liveactivity", "priority": 10}));
+    assert_eq!(body["aps"], aps);
+    assert_eq!(body["data"]["pusher"].get("userShouldIgnore"), None);
+    assert_eq!(
+        (sent.push_type, sent.priority),
+        (PushType::LiveActivity, Some(10))
+    );
+    assert_eq!(sent.push_type.topic_suffix(), ".push-type.liveactivity");
+    let refused = interests(json!({"apns": {"aps": {}, "push_type": "shout"}}));
+    assert!(refusal(AudienceKind::Interests, &refused).starts_with("`apns.push_type`"));
+}
+
+#[test]
+fn native_parts_of_fcm_win_over_the_legacy_shape() {
+    let sent = fcm(json!({
+        "notification": {"title": "T", "click_action": "OPEN"},
+        "priority": "normal",
+        "android": {"priority": "HIGH", "direct_boot_ok": true,
+            "notification": {"image": "https://example.com/i.png", "click_action": "NATIVE"}},
+        "apns": {"payload": {"aps": {"badge": 1}}},
+        "fcm_options": {"analytics_label": "spring"},
+    }));
+    let message = &sent["message"];
+    assert_eq!(message["android"]["priority"], "HIGH");
+    assert_eq!(message["android"]["direct_boot_ok"], true);
+    assert_eq!(
+        message["android"]["notification"]["image"],
+        "https://example.com/i.png"
+    );
+    let tracking = "com.pusher.pushnotifications.OPEN_TRACKING";
+    assert_eq!(message["android"]["notification"]["click_action"], tracking);
+    let entry: Value = serde_json::from_str(message["data"]["pusher"].as_str().unwrap()).unwrap();
+    assert_eq!(entry["clickAction"], "NATIVE");
+    assert_eq!(message["apns"], json!({"payload": {"aps": {"badge": 1}}}));
+    assert_eq!(message["fcm_options"], json!({"analytics_label": "spring"}));
+    let wrong = interests(json!({"fcm": {"data": {}, "android": []}}));
+    assert!(refusal(AudienceKind::Interests, &wrong).starts_with("`fcm.android`"));
 }
 
 #[test]

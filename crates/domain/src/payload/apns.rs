@@ -29,8 +29,69 @@ pub struct ApnsPayload {
     expiration: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    push_type: Option<PushType>,
     #[serde(default)]
     disable_delivery_tracking: bool,
+}
+
+/// What kind of notification it is, as `apns-push-type` says. Apple: Sending notification requests to APNs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushType {
+    /// Shows, sounds or badges.
+    Alert,
+    /// Wakes the app silently.
+    Background,
+    /// Starts, updates or ends a Live Activity.
+    LiveActivity,
+    /// An incoming call.
+    Voip,
+    /// Asks for the device's location.
+    Location,
+    /// For a watch face.
+    Complication,
+    /// For a file provider extension.
+    FileProvider,
+    /// For Push to Talk.
+    PushToTalk,
+    /// Reloads widgets.
+    Widgets,
+    /// Reloads controls.
+    Controls,
+}
+
+impl PushType {
+    /// The value of `apns-push-type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Background => "background",
+            Self::LiveActivity => "liveactivity",
+            Self::Voip => "voip",
+            Self::Location => "location",
+            Self::Complication => "complication",
+            Self::FileProvider => "fileprovider",
+            Self::PushToTalk => "pushtotalk",
+            Self::Widgets => "widgets",
+            Self::Controls => "controls",
+        }
+    }
+
+    /// What `apns-topic` has behind the bundle identifier.
+    pub const fn topic_suffix(self) -> &'static str {
+        match self {
+            Self::Alert | Self::Background => "",
+            Self::LiveActivity => ".push-type.liveactivity",
+            Self::Voip => ".voip",
+            Self::Location => ".location-query",
+            Self::Complication => ".complication",
+            Self::FileProvider => ".pushkit.fileprovider",
+            Self::PushToTalk => ".voip-ptt",
+            Self::Widgets => ".push-type.widgets",
+            Self::Controls => ".push-type.controls",
+        }
+    }
 }
 
 /// A notification as APNs takes it: one body for all devices, and the values of the `apns-*` headers.
@@ -39,7 +100,7 @@ pub struct ApnsNotification {
     /// The request's body, JSON.
     pub body: Vec<u8>,
     /// `apns-push-type`.
-    pub push_type: &'static str,
+    pub push_type: PushType,
     /// `apns-priority`, where it is not left to APNs.
     pub priority: Option<u8>,
     /// `apns-expiration`, in seconds since the Unix epoch, where it is not left to APNs. 0 is "now or never".
@@ -111,8 +172,10 @@ impl ApnsPayload {
             "true or false",
         )?
         .unwrap_or(false);
+        let push_type = take(&mut part, "apns", "push_type", "one of Apple's push types")?;
         let data = take_data(&mut part, "apns")?;
         Ok(Self {
+            push_type,
             aps,
             data,
             collapse_id,
@@ -142,7 +205,15 @@ impl ApnsPayload {
         let visible = ["alert", "badge", "sound"]
             .iter()
             .any(|key| aps.contains_key(*key));
-        let wakes_to_track = !asked_to_wake && !self.disable_delivery_tracking;
+        let by_content = if visible {
+            PushType::Alert
+        } else {
+            PushType::Background
+        };
+        let push_type = self.push_type.unwrap_or(by_content);
+        // The SDK hears of these two kinds alone, so of no other it could report the delivery.
+        let trackable = matches!(push_type, PushType::Alert | PushType::Background);
+        let wakes_to_track = trackable && !asked_to_wake && !self.disable_delivery_tracking;
         if wakes_to_track {
             aps.insert("content-available".into(), 1.into());
         }
@@ -159,9 +230,13 @@ impl ApnsPayload {
                 data: &data,
             })
             .unwrap_or_default(),
-            push_type: if visible { "alert" } else { "background" },
+            push_type,
             // Apple refuses background notifications at any other priority.
-            priority: if visible { self.priority } else { Some(5) },
+            priority: if push_type == PushType::Background {
+                Some(5)
+            } else {
+                self.priority
+            },
             expiration: self.expiration,
             collapse_id: self.collapse_id.clone(),
         }

@@ -30,6 +30,9 @@ const NOTIFICATION_TEXTS: [(&str, &str); 7] = [
     ("title_loc_key", "title_loc_key"),
 ];
 
+/// What may be given as HTTP v1 has it, beside the legacy shape, and wins over it.
+const NATIVE_PARTS: [&str; 4] = ["android", "apns", "webpush", "fcm_options"];
+
 /// The `fcm` part of a publish, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FcmPayload {
@@ -43,6 +46,9 @@ pub struct FcmPayload {
     collapse_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     high_priority: Option<bool>,
+    /// Parts of v1's own message, by name: [`NATIVE_PARTS`].
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    native: Map<String, Value>,
 }
 
 /// The `notification` of a payload, already in v1's terms.
@@ -99,12 +105,6 @@ impl FcmPayload {
         let notification: Option<RawObject> = take(&mut part, "fcm", "notification", "an object")?;
         let notification = notification.map(parse_notification).transpose()?;
         let data = take_data(&mut part, "fcm")?.map(strings).transpose()?;
-        if notification.is_none() && data.is_none() {
-            return Err(InvalidPublish::new(
-                "fcm",
-                "at least one of notification, data is required",
-            ));
-        }
         let time_to_live_secs: Option<u32> = take(
             &mut part,
             "fcm",
@@ -128,14 +128,24 @@ impl FcmPayload {
                 ));
             }
         };
-        let payload = Self {
+        let mut native = Map::new();
+        for name in NATIVE_PARTS {
+            if let Some(object) = take::<Map<String, Value>>(&mut part, "fcm", name, "an object")? {
+                native.insert(name.into(), object.into());
+            }
+        }
+        if notification.is_none() && data.is_none() && native.is_empty() {
+            let rule = "at least one of notification, data is required";
+            return Err(InvalidPublish::new("fcm", rule));
+        }
+        Ok(Self {
+            native,
             notification,
             data,
             time_to_live_secs,
             collapse_key,
             high_priority,
-        };
-        Ok(payload)
+        })
     }
 
     /// The size that counts against FCM's limit, in bytes: the message without its token.
@@ -152,14 +162,23 @@ impl FcmPayload {
 
     /// The message for all devices.
     pub fn render(&self, origin: &Origin) -> FcmMessage {
+        let mut message = Map::new();
+        if let Some(notification) = &self.notification {
+            message.insert("notification".into(), notification.common.clone().into());
+        }
+        let android = self.android(origin);
+        if !android.is_empty() {
+            message.insert("android".into(), android.into());
+        }
+        for (name, given) in &self.native {
+            merge(message.entry(name.as_str()).or_insert(Value::Null), given);
+        }
+        let click_action = track_opens(&mut message);
         let entry = PusherEntry {
             instance_id: origin.instance.to_string(),
             publish_id: origin.publish.to_string(),
-            click_action: self
-                .notification
-                .as_ref()
-                .and_then(|n| n.click_action.as_deref()),
-            has_displayable_content: self.notification.is_some(),
+            click_action: click_action.as_deref(),
+            has_displayable_content: is_displayable(&message),
             has_data: self.data.as_ref().is_some_and(|data| !data.is_empty()),
         };
         let mut data = self.data.clone().unwrap_or_default();
@@ -167,7 +186,18 @@ impl FcmPayload {
             "pusher".into(),
             serde_json::to_string(&entry).unwrap_or_default(),
         );
+        message.insert("data".into(), json!(data));
+        // The token is spliced in per device, as the first field.
+        let rest = Value::from(message).to_string();
+        let after_token = format!("\",{}}}", rest.strip_prefix('{').unwrap_or_default());
+        FcmMessage {
+            before_token: br#"{"message":{"token":""#.to_vec(),
+            after_token: after_token.into_bytes(),
+        }
+    }
 
+    /// `message.android`, out of the legacy shape.
+    fn android(&self, origin: &Origin) -> Map<String, Value> {
         let mut android = Map::new();
         if let Some(secs) = self.time_to_live_secs {
             let left = remaining_secs(Duration::from_secs(secs.into()), origin);
@@ -177,30 +207,53 @@ impl FcmPayload {
             android.insert("collapse_key".into(), key.as_str().into());
         }
         if let Some(high) = self.high_priority {
-            android.insert(
-                "priority".into(),
-                if high { "HIGH" } else { "NORMAL" }.into(),
-            );
+            let priority = if high { "HIGH" } else { "NORMAL" };
+            android.insert("priority".into(), priority.into());
         }
-        let mut message = Map::new();
         if let Some(notification) = &self.notification {
             let mut fields = notification.android.clone();
-            fields.insert("click_action".into(), OPEN_TRACKING_ACTION.into());
+            if let Some(action) = &notification.click_action {
+                fields.insert("click_action".into(), action.as_str().into());
+            }
             android.insert("notification".into(), fields.into());
-            message.insert("notification".into(), notification.common.clone().into());
         }
-        if !android.is_empty() {
-            message.insert("android".into(), android.into());
-        }
-        message.insert("data".into(), json!(data));
-        // The token is spliced in per device, as the first field.
-        let rest = Value::from(message).to_string();
-        let after_token = format!("\",{}}}", rest.trim_start_matches('{'));
-        FcmMessage {
-            before_token: br#"{"message":{"token":""#.to_vec(),
-            after_token: after_token.into_bytes(),
-        }
+        android
     }
+}
+
+/// Lays `over` onto `under`: objects field by field, anything else in its place.
+fn merge(under: &mut Value, over: &Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(under.entry(name.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over.clone(),
+    }
+}
+
+/// Whether Android shows something by itself.
+fn is_displayable(message: &Map<String, Value>) -> bool {
+    message.contains_key("notification")
+        || message
+            .get("android")
+            .is_some_and(|android| android.get("notification").is_some())
+}
+
+/// Makes a tap start the SDK's activity, and says where the publisher wanted it to lead.
+fn track_opens(message: &mut Map<String, Value>) -> Option<String> {
+    if !is_displayable(message) {
+        return None;
+    }
+    let android = message.entry("android").or_insert_with(|| json!({}));
+    let fields = android
+        .as_object_mut()?
+        .entry("notification")
+        .or_insert_with(|| json!({}))
+        .as_object_mut()?;
+    let own = fields.insert("click_action".into(), OPEN_TRACKING_ACTION.into());
+    own.and_then(|action| action.as_str().map(str::to_owned))
 }
 
 fn parse_notification(mut part: RawObject) -> Result<FcmNotification, InvalidPublish> {

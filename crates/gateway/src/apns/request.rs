@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use domain::device::BundleId;
-use domain::payload::ApnsNotification;
+use domain::payload::{ApnsNotification, PushType};
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -51,9 +51,9 @@ impl Prepared {
             .ok()?;
         Some(Self {
             path,
-            topic: HeaderValue::from_str(topic.as_str()).ok()?,
+            topic: topic_of(topic, notification.push_type)?,
             id,
-            push_type: HeaderValue::from_static(notification.push_type),
+            push_type: HeaderValue::from_static(notification.push_type.as_str()),
             priority: notification
                 .priority
                 .map(|priority| HeaderValue::from(u16::from(priority))),
@@ -86,6 +86,14 @@ impl Prepared {
     }
 }
 
+/// `apns-topic`: the bundle identifier, and what this kind of notification wants behind it.
+fn topic_of(bundle: &BundleId, push_type: PushType) -> Option<HeaderValue> {
+    match push_type.topic_suffix() {
+        "" => HeaderValue::from_str(bundle.as_str()).ok(),
+        suffix => HeaderValue::from_str(&format!("{}{suffix}", bundle.as_str())).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +113,7 @@ mod tests {
     fn every_header_is_there() {
         let notification = ApnsNotification {
             body: b"{}".to_vec(),
-            push_type: "alert",
+            push_type: PushType::Alert,
             priority: Some(10),
             expiration: Some(0),
             collapse_id: Some("größer".into()),
@@ -129,7 +137,7 @@ mod tests {
     fn what_is_left_to_apns_is_left_out() {
         let notification = ApnsNotification {
             body: b"{}".to_vec(),
-            push_type: "background",
+            push_type: PushType::Background,
             priority: None,
             expiration: None,
             collapse_id: None,

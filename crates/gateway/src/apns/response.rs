@@ -233,7 +233,12 @@ mod tests {
                 Retry,
                 "too_many_provider_token_updates",
             ),
-            (429, "TooManyRequests", Retry, "too_many_requests_for_device"),
+            (
+                429,
+                "TooManyRequests",
+                Retry,
+                "too_many_requests_for_device",
+            ),
             (500, "InternalServerError", Retry, "internal_server_error"),
             (503, "ServiceUnavailable", Retry, "service_unavailable"),
             (503, "Shutdown", Retry, "shutdown"),
