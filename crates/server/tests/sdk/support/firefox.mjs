@@ -11,6 +11,13 @@ import { until } from './wait.mjs';
 /** Nothing listens there, so whatever is not on loopback fails at once. */
 const DEAD_PROXY_PORT = 9;
 
+const ENVIRONMENT = {
+  MOZ_HEADLESS: '1',
+  MOZ_CRASHREPORTER_DISABLE: '1',
+  // Without it a release build does not let the preferences name its settings service.
+  MOZ_REMOTE_SETTINGS_DEVTOOLS: '1',
+};
+
 const preferences = (pushUrl) => ({
   // The push service: an ordinary one is reached over wss, ours is on loopback.
   'dom.push.enabled': true,
@@ -51,7 +58,7 @@ const preferences = (pushUrl) => ({
   'extensions.getAddons.cache.enabled': false,
   'extensions.systemAddon.update.enabled': false,
   'media.gmp-manager.updateEnabled': false,
-  'services.settings.server': `http://127.0.0.1:${DEAD_PROXY_PORT}/`,
+  'services.settings.server': 'data:,#remote-settings-dummy/v1',
   'toolkit.telemetry.enabled': false,
   'toolkit.telemetry.unified': false,
   'toolkit.telemetry.server': '',
@@ -104,7 +111,7 @@ export class Firefox {
       process.env.FIREFOX ?? 'firefox-esr',
       // Notifications are clicked in the browser's own windows, which is what the system access is for.
       ['--headless', '--no-remote', '--profile', this.#home, '--remote-debugging-port=0', '--remote-allow-system-access'],
-      { env: { ...process.env, HOME: this.#home, TMPDIR: this.#home, MOZ_HEADLESS: '1', MOZ_CRASHREPORTER_DISABLE: '1' } },
+      { env: { ...process.env, ...ENVIRONMENT, HOME: this.#home, TMPDIR: this.#home } },
     );
     const port = await until('Firefox to name its port', async () => {
       if (!this.#process.isRunning) throw new Error(`Firefox has ended: ${this.#process.output}`);
