@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::instances::Instances;
-use delivery::runner::{Runner, Settings};
+use delivery::runner::Runner;
 use delivery::vault::Vault;
 use domain::clock::{Clock, SystemClock};
 use gateway::{GatewayError, Gateways};
@@ -113,14 +113,8 @@ impl App {
             gateways.clone(),
             Arc::clone(&clock),
         );
-        let settings = Settings {
-            page_length: config.delivery.page_length,
-            lease: config.delivery.lease,
-            keep_publishes: config.keep_publishes,
-            ..Settings::default()
-        };
         let runner = Runner::start(
-            settings,
+            config.delivery.clone(),
             Arc::clone(&store),
             Arc::clone(&instances),
             Arc::clone(&clock),

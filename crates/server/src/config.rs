@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use delivery::runner::Settings as DeliverySettings;
 use domain::seal::{MasterKey, SealError};
 use ipnet::IpNet;
 use url::Url;
@@ -193,15 +194,6 @@ pub struct Limits {
     pub http2_streams_max: u32,
 }
 
-/// How fan-outs are worked on.
-#[derive(Debug, Clone, Copy)]
-pub struct Delivery {
-    /// Devices in a page.
-    pub page_length: usize,
-    /// How long a server that does not answer keeps its work.
-    pub lease: Duration,
-}
-
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -241,10 +233,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// Bounds of the HTTP side.
     pub limits: Limits,
-    /// How fan-outs are worked on.
-    pub delivery: Delivery,
-    /// How long finished publishes are kept.
-    pub keep_publishes: Duration,
+    /// Delivery, and how long finished publishes are kept.
+    pub delivery: DeliverySettings,
     /// Logging.
     pub log: Log,
     /// How long a graceful stop may take.

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use delivery::runner::Settings;
 use domain::seal::MasterKey;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Config, ConfigError, Database, Delivery, Limits, Log, LogFormat, MASTER_KEY_VARIABLE,
+    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE,
     MasterKeySource, Outbound, TlsFiles,
 };
 
@@ -87,6 +88,9 @@ struct RawLimits {
 #[serde(deny_unknown_fields)]
 struct RawDelivery {
     page_length: i64,
+    in_flight_max: i64,
+    express_jobs_max: i64,
+    bulk_jobs_max: i64,
     lease_secs: i64,
 }
 
@@ -131,20 +135,7 @@ pub(super) fn check(
         limits: limits(&raw.limits)?,
         log: log(&raw.log)?,
         tls: tls(&raw.tls)?,
-        delivery: Delivery {
-            page_length: count("delivery.page_length", raw.delivery.page_length, 1, 10_000)?,
-            lease: timeout("delivery.lease_secs", raw.delivery.lease_secs)?,
-        },
-        keep_publishes: secs(
-            "retention.publishes_days",
-            within(
-                "retention.publishes_days",
-                raw.retention.publishes_days,
-                1,
-                36_500,
-            )?
-            .saturating_mul(DAY_SECS),
-        )?,
+        delivery: delivery(&raw)?,
         shutdown_grace: secs(
             "shutdown.grace_secs",
             within("shutdown.grace_secs", raw.shutdown.grace_secs, 0, 3600)?,
@@ -303,6 +294,26 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, ConfigError> {
         what: "the file of `outbound.ca_file`",
         path: path.to_owned(),
         source,
+    })
+}
+
+fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
+    let own = &raw.delivery;
+    let days = within(
+        "retention.publishes_days",
+        raw.retention.publishes_days,
+        1,
+        36_500,
+    )?;
+    let many = 100_000;
+    Ok(Settings {
+        page_length: count("delivery.page_length", own.page_length, 1, many)?,
+        in_flight_max: count("delivery.in_flight_max", own.in_flight_max, 1, many)?,
+        express_jobs_max: count("delivery.express_jobs_max", own.express_jobs_max, 1, many)?,
+        bulk_jobs_max: count("delivery.bulk_jobs_max", own.bulk_jobs_max, 1, many)?,
+        lease: timeout("delivery.lease_secs", own.lease_secs)?,
+        keep_publishes: secs("retention.publishes_days", days.saturating_mul(DAY_SECS))?,
+        ..Settings::default()
     })
 }
 

@@ -53,3 +53,31 @@ fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
     ApiError::Internal.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_does_not_spread() {
+        let router: Router = Router::new()
+            .route(
+                "/",
+                get(async || -> &'static str { panic!("not shown to callers") }),
+            )
+            .layer(CatchPanicLayer::custom(panicked));
+        let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 1000)
+            .await
+            .unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.contains("\"error\"") && !text.contains("not shown"),
+            "{text}"
+        );
+    }
+}

@@ -87,6 +87,28 @@ fn flags_win_over_the_environment_and_that_over_the_file_and_that_over_the_defau
 }
 
 #[test]
+fn the_defaults_of_delivery_and_gateways_are_those_of_their_crates() {
+    let config = load(None, &[], Overrides::default()).unwrap();
+    let delivery = delivery::runner::Settings {
+        // A node alone on its database need not leave others time to come back.
+        lease: Duration::from_secs(30),
+        ..delivery::runner::Settings::default()
+    };
+    assert_eq!(format!("{:?}", config.delivery), format!("{delivery:?}"));
+    let gateway = gateway::Config::default();
+    assert_eq!(config.outbound.request_timeout, gateway.request_timeout);
+    assert_eq!(config.outbound.connect_timeout, gateway.connect_timeout);
+    assert_eq!(
+        config.outbound.connections_per_host_max,
+        gateway.connections_per_host_max
+    );
+    assert_eq!(
+        config.outbound.in_flight_per_connection_max,
+        gateway.in_flight_per_connection_max
+    );
+}
+
+#[test]
 fn every_default_is_documented_and_can_be_written_to_a_file() {
     let file = file(DEFAULTS);
     load(Some(file.path()), &[], Overrides::default()).unwrap();
@@ -187,6 +209,11 @@ fn values_that_break_a_rule_are_named() {
             "HELIOSTAT_RETENTION_PUBLISHES_DAYS",
             "0",
             "`retention.publishes_days`",
+        ),
+        (
+            "HELIOSTAT_DELIVERY_LEASE_SECS",
+            "0",
+            "`delivery.lease_secs`",
         ),
         ("HELIOSTAT_LOG_FORMAT", "xml", "`log.format`"),
         ("HELIOSTAT_LOG_FILTER", "a=b=c", "`log.filter`"),
