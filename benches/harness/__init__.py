@@ -1,0 +1,1 @@
+"""Measures Heliostat beside its limits. Run by scripts/bench."""
