@@ -119,10 +119,11 @@ impl App {
             Arc::clone(&instances),
             Arc::clone(&clock),
         );
+        let scheme = config.scheme();
         let public_url = config
             .public_url
             .clone()
-            .unwrap_or_else(|| format!("{}://{local_addr}", config.scheme()));
+            .unwrap_or_else(|| format!("{scheme}://{local_addr}"));
         let shared = Arc::new(Shared {
             store,
             instances,
@@ -154,7 +155,10 @@ impl App {
             tasks: app.tasks.clone(),
         };
         app.tasks.spawn(connections.accept(listener));
-        tracing::info!(address = %local_addr, database = %config.database, "listening on {}", app.url());
+        tracing::info!(
+            address = %local_addr, database = %config.database, public_url = app.url(),
+            "listening on {}://{local_addr}", scheme
+        );
         Ok(app)
     }
 

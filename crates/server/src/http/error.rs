@@ -167,13 +167,12 @@ fn beams_token_status(error: &BeamsTokenError) -> StatusCode {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let body = serde_json::json!({
-            "error": self.error(),
-            "description": self.to_string(),
-        });
+        // Written by hand to keep Beams' order of the two; both are escaped as JSON is.
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let (error, description) = (text(self.error()), text(&self.to_string()));
+        let body = format!("{{\"error\":{error},\"description\":{description}}}\n");
         let json = HeaderValue::from_static("application/json");
-        let mut response =
-            (status, [(header::CONTENT_TYPE, json)], format!("{body}\n")).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, json)], body).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let wait = HeaderValue::from_static(RETRY_AFTER_SECS);
             response.headers_mut().insert(header::RETRY_AFTER, wait);

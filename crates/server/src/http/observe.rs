@@ -73,6 +73,11 @@ pub(crate) fn describe() {
         "heliostat_events_total",
         "Reports of devices, each counted once: a publish was delivered, a publish was opened."
     );
+    metrics::describe_gauge!("heliostat_http_connections", "Open connections.");
+    metrics::describe_counter!(
+        "heliostat_events_lost_total",
+        "Reports of devices that the store failed to count and that are not repeated."
+    );
     metrics::describe_gauge!(
         "heliostat_http_requests_in_flight",
         "Requests being worked on."

@@ -40,6 +40,7 @@ fn said(reply: &RawReply, status: u16, error: &str, description: &str) {
     assert_eq!(reply.status, status, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("application/json"));
     let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    assert!(reply.body.starts_with(r#"{"error":"#), "{reply:?}");
     assert_eq!(
         json,
         serde_json::json!({"error": error, "description": description})
