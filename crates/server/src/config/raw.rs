@@ -10,8 +10,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE,
-    MasterKeySource, Outbound, TlsFiles,
+    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
+    Outbound, TlsFiles,
 };
 
 const DAY_SECS: i64 = 24 * 60 * 60;
