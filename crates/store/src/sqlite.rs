@@ -54,6 +54,9 @@ pub struct SqliteSettings {
     pub writer_cache_kib: u32,
     /// Page cache of each reading connection, in KiB.
     pub reader_cache_kib: u32,
+    /// How large the write-ahead log may grow before the writer waits for the readers to be able to begin it anew, in bytes.
+    /// Readers that overlap without a pause would otherwise let it grow for ever.
+    pub log_size_max: u64,
     /// Publishes kept in memory for the jobs and retries that need them.
     pub publishes_cached: usize,
 }
@@ -66,6 +69,7 @@ impl Default for SqliteSettings {
             group_max: 512,
             writer_cache_kib: 64 * 1024,
             reader_cache_kib: 16 * 1024,
+            log_size_max: 256 << 20,
             publishes_cached: 1024,
         }
     }
@@ -110,8 +114,7 @@ impl SqliteStore {
             settings.queue_length,
             settings.reader_cache_kib,
         )?;
-        let (writer, thread) =
-            Writer::start(connection, settings.queue_length, settings.group_max)?;
+        let (writer, thread) = Writer::start(connection, &path, settings)?;
         threads.push(thread);
         Ok(Self {
             path,
@@ -140,6 +143,18 @@ impl SqliteStore {
             self.cache.put(number, stored.clone());
         }
         Ok(stored)
+    }
+
+    /// The same for something just claimed. A publish that does not read back is passed over, so that it does not stop all
+    /// others; its work stays leased and comes up again.
+    async fn claimed_publish(&self, number: i64) -> Result<Option<Stored>, StoreError> {
+        match self.stored_publish(number).await {
+            Err(StoreError::Corrupt(why)) => {
+                tracing::error!(publish = number, error = %why, "a publish is passed over");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Removes what is left of deleted instances, piece by piece.

@@ -168,7 +168,7 @@ pub(super) fn page(
         let mut rows = statement.query([device])?;
         if let Some(row) = rows.next()? {
             page.recipients
-                .extend(columns::recipient(row, 0, is_wanted)?);
+                .extend(columns::readable(columns::recipient(row, 0, is_wanted))?);
         }
     }
     if merge.heads.is_empty() {

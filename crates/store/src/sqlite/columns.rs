@@ -77,3 +77,16 @@ pub(super) fn recipient(
         registered_at: Timestamp::from_millis(row.get(first + 6)?),
     }))
 }
+
+/// Passes over a device that does not read back, so that it does not stop all others.
+pub(super) fn readable(
+    read: Result<Option<Recipient>, StoreError>,
+) -> Result<Option<Recipient>, StoreError> {
+    match read {
+        Err(StoreError::Corrupt(why)) => {
+            tracing::error!(error = %why, "a device is passed over");
+            Ok(None)
+        }
+        read => read,
+    }
+}

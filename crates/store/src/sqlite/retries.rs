@@ -55,7 +55,7 @@ fn claimable(
     let mut rows = statement.query([now.as_millis(), columns::limit(limit)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let recipient: Option<Recipient> = columns::recipient(row, 4, |_| true)?;
+        let recipient: Option<Recipient> = columns::readable(columns::recipient(row, 4, |_| true))?;
         let Some(recipient) = recipient else { continue };
         let retry = Retry {
             id: RetryId(row.get(0)?),

@@ -267,7 +267,7 @@ impl Store for SqliteStore {
             .await?;
         let mut jobs = Vec::with_capacity(claimed.len());
         for claimed in claimed {
-            if let Some(stored) = self.stored_publish(claimed.publish).await? {
+            if let Some(stored) = self.claimed_publish(claimed.publish).await? {
                 jobs.push(job(claimed, &stored));
             }
         }
@@ -340,7 +340,7 @@ impl Store for SqliteStore {
             .await?;
         let mut batches = Vec::with_capacity(groups.len());
         for (number, retries) in groups {
-            if let Some(stored) = self.stored_publish(number).await? {
+            if let Some(stored) = self.claimed_publish(number).await? {
                 batches.push(RetryBatch {
                     publish: stored.publish,
                     retries,

@@ -2,6 +2,7 @@
 //! the conformance suite.
 
 mod cost;
+mod damage;
 mod opening;
 mod plans;
 mod writing;

@@ -6,6 +6,7 @@
 //! the commit fails, every operation of the group failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,9 +14,13 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::SqliteSettings;
 use super::error::unavailable;
 use super::queue::{Queue, Refused};
 use crate::StoreError;
+
+/// After how many commits the size of the log is looked at.
+const COMMITS_PER_LOOK: u64 = 64;
 
 /// What the writer has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,15 +123,29 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         connection: Connection,
-        queue_length: usize,
-        group_max: usize,
+        path: &Path,
+        settings: SqliteSettings,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
-        let queue = Arc::new(Queue::new(queue_length));
+        let queue = Arc::new(Queue::new(settings.queue_length));
         let counters = Arc::new(Counters::default());
         let (own_queue, own_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = Log {
+            path: log.into(),
+            size_max: settings.log_size_max,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&connection, &own_queue, &own_counters, group_max))
+            .spawn(move || {
+                run(
+                    &connection,
+                    &own_queue,
+                    &own_counters,
+                    settings.group_max,
+                    &log,
+                );
+            })
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         Ok((Self { queue, counters }, thread))
     }
@@ -169,11 +188,34 @@ impl Writer {
     }
 }
 
+/// The write-ahead log's file.
+struct Log {
+    path: PathBuf,
+    size_max: u64,
+}
+
+impl Log {
+    /// Begins the log anew if it has grown too large, waiting for those who read to come to the end of their short
+    /// transactions. What fails now is tried again after some more commits.
+    fn keep_small(&self, connection: &Connection) {
+        let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        if size > self.size_max {
+            let checkpoint = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            tracing::debug!(
+                size,
+                ok = checkpoint.is_ok(),
+                "cut the write-ahead log back"
+            );
+        }
+    }
+}
+
 fn run(
     connection: &Connection,
     queue: &Queue<Box<dyn Operation>>,
     counters: &Counters,
     group_max: usize,
+    log: &Log,
 ) {
     let mut group = Vec::new();
     while queue.take(&mut group, group_max) {
@@ -189,7 +231,10 @@ fn run(
             };
             tracing::error!(error = %why, operations, "a transaction failed");
         } else {
-            counters.commits.fetch_add(1, Ordering::Relaxed);
+            let commits = counters.commits.fetch_add(1, Ordering::Relaxed);
+            if commits.is_multiple_of(COMMITS_PER_LOOK) {
+                log.keep_small(connection);
+            }
             let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
             counters.operations.fetch_add(operations, Ordering::Relaxed);
         }

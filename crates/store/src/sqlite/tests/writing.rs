@@ -274,3 +274,28 @@ async fn a_caller_who_leaves_does_not_undo() {
     store.check().await.unwrap();
     assert_eq!(count(&store).await, 1);
 }
+
+#[tokio::test]
+async fn the_log_is_cut_back_once_readers_let_it() {
+    let folder = Folder::new();
+    let settings = SqliteSettings {
+        log_size_max: 1 << 20,
+        ..SqliteSettings::default()
+    };
+    let store = SqliteStore::open(&folder.path(), settings).await.unwrap();
+    instance(&store).await;
+    let log = folder.path().with_extension("db-wal");
+    for number in 0..40 {
+        let identity = format!("{number}:{}", "x".repeat(100_000));
+        store
+            .writer
+            .run(move |c| insert(c, &identity))
+            .await
+            .unwrap();
+    }
+    assert!(std::fs::metadata(&log).unwrap().len() > 1 << 20);
+    for _ in 0..64 {
+        store.check().await.unwrap();
+    }
+    assert!(std::fs::metadata(&log).unwrap().len() < 1 << 20);
+}
