@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use domain::clock::{Clock, Timestamp};
@@ -84,13 +84,8 @@ impl Instances {
 
     /// The instance with this id, as it is now or was at most [`FRESH_FOR`] ago.
     pub async fn get(&self, id: InstanceId) -> Result<Option<Arc<Instance>>, StoreError> {
-        self.refresh().await?;
-        if let Some(instance) = self
-            .cached
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-        {
+        let version = self.refresh().await?;
+        if let Some(instance) = self.cached().get(&id) {
             return Ok(Some(Arc::clone(instance)));
         }
         let Some(record) = self.store.instance(id).await? else {
@@ -100,34 +95,26 @@ impl Instances {
             tracing::error!(instance = %id, %error, "an instance cannot be used: {error}");
             StoreError::Corrupt(error.to_string())
         })?);
-        self.cached
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Arc::clone(&instance));
+        self.keep(&instance, version);
         Ok(Some(instance))
     }
 
-    /// Empties the cache if the configuration changed. One caller asks the store; the others meanwhile use what is there.
-    async fn refresh(&self) -> Result<(), StoreError> {
+    /// Empties the cache if the configuration changed, and says which version of it is known. One caller asks the store; the
+    /// others meanwhile use what is there.
+    async fn refresh(&self) -> Result<i64, StoreError> {
         let now = tokio::time::Instant::now();
         {
-            let mut freshness = self
-                .freshness
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut freshness = self.freshness();
             if freshness
                 .checked_at
                 .is_some_and(|at| now.duration_since(at) < FRESH_FOR)
             {
-                return Ok(());
+                return Ok(freshness.version);
             }
             freshness.checked_at = Some(now);
         }
         let version = self.store.configuration_version().await?;
-        let mut freshness = self
-            .freshness
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut freshness = self.freshness();
         if freshness.version != version {
             freshness.version = version;
             self.cached
@@ -135,7 +122,27 @@ impl Instances {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clear();
         }
-        Ok(())
+        Ok(version)
+    }
+
+    /// Caches what was read, unless the configuration changed since: then it may be what was before the change.
+    fn keep(&self, instance: &Arc<Instance>, version: i64) {
+        // Held across both, so that no change comes between the look and the entry.
+        let freshness = self.freshness();
+        if freshness.version == version {
+            let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
+            cached.insert(instance.id, Arc::clone(instance));
+        }
+    }
+
+    fn cached(&self) -> RwLockReadGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+        self.cached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn freshness(&self) -> MutexGuard<'_, Freshness> {
+        self.freshness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self, record: &InstanceRecord) -> Result<Instance, VaultError> {
