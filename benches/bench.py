@@ -34,7 +34,7 @@ class Bench:
         self.receiver = Receiver(self.work / "nginx", self.certificates)
         self.peers = Peers(self)
 
-    def size(self, full, divisor):
+    def size(self, full, divisor=10):
         """How many devices: fewer in a quick run."""
         return full // divisor if self.quick else full
 

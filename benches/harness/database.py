@@ -18,6 +18,8 @@ INSTANCE = "6f1d2b1c-7c0a-4d3e-9d6a-3b1f0a5c9e42"
 SECRET_KEY = "B3NC4B3NC4B3NC4B3NC4B3NC4B3NC4B3"
 MASTER_KEY = base64.b64encode(b"heliostat-bench-master-key-32byt").decode()
 USERS = 10_000
+OUTSIDER = "outsider"
+OUTSIDER_TOKEN = "0123456789abcdef" * 4
 # How many devices of each platform get a small publish first, so that connections and caches are there.
 WARM = 2000
 # Where browsers are until a copy is made, and the receiver's port is known.
@@ -25,6 +27,25 @@ NOWHERE = "https://localhost:1"
 
 DEVICE = """INSERT INTO devices (device, instance, id, platform, identity, keys, bundle_id, metadata, user_number,
     created_at, registered_at) VALUES (?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?)"""
+
+# How many devices of each platform the two databases have.
+DEVICES = {"apns": 200_000, "fcm": 200_000, "web": 50_000}
+LARGE = {"apns": 1_000_000}
+
+
+def devices(bench):
+    """The database of most rows."""
+    return Template(bench, "devices", {platform: bench.size(full) for platform, full in DEVICES.items()})
+
+
+def large(bench):
+    """The database of the rows with a million devices."""
+    return Template(bench, "large", {platform: bench.size(full) for platform, full in LARGE.items()})
+
+
+def empty(bench):
+    """A database with an instance, users, and no device."""
+    return Template(bench, "empty", {})
 
 
 class Template:
@@ -148,9 +169,17 @@ def fill(bench, path, sizes):
         device += size
         for name, length in ((platform, size), (f"{platform}-tenth", size // 10), (f"{platform}-warm", WARM)):
             _subscribe(database, instance, name, range(first, first + min(length, size)))
+    _add_outsider(database, instance, device + 1)
     database.execute("COMMIT")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
+
+
+def _add_outsider(database, instance, device):
+    """A user whose device is in no interest: nothing but a publish to the user reaches it."""
+    user = database.execute("INSERT INTO users (instance, id) VALUES (?, ?)", (instance, OUTSIDER)).lastrowid
+    row = (device, instance, os.urandom(16), "apns", OUTSIDER_TOKEN, None, "com.example.app", user, 1, 1)
+    database.execute(DEVICE, row)
 
 
 def _subscribe(database, instance, name, devices):
@@ -160,10 +189,15 @@ def _subscribe(database, instance, name, devices):
     database.executemany("INSERT INTO subscriptions (interest, device) VALUES (?, ?)", pairs)
 
 
-def apns_token_of_user(path, number):
-    """The gateway token of a user's device."""
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    query = "SELECT identity FROM devices JOIN users USING (user_number) WHERE users.id = ?"
-    (token,) = database.execute(query, (f"user-{number}",)).fetchone()
+def add_one(path, platform, interest, endpoint):
+    """An interest with one device: one of the platform, or a browser of its own with this endpoint."""
+    database = sqlite3.connect(path, isolation_level=None)
+    (instance,) = database.execute("SELECT instance FROM instances").fetchone()
+    (device,) = database.execute("SELECT max(device) FROM devices WHERE platform = ?", (platform,)).fetchone()
+    if platform == "web":
+        (keys,) = database.execute("SELECT keys FROM devices WHERE device = ?", (device,)).fetchone()
+        (last,) = database.execute("SELECT max(device) FROM devices").fetchone()
+        device = last + 1
+        database.execute(DEVICE, (device, instance, os.urandom(16), "web", endpoint, keys, None, None, 1, 1))
+    _subscribe(database, instance, interest, [device])
     database.close()
-    return token

@@ -73,7 +73,7 @@ def serving(bench, database, core=processes.SENDER_CORE, gateway_url=None, **set
     command = [bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", f"sqlite:{database}"]
     with processes.running(command, core, environment, bench.work / "heliostat.log") as process:
         server = Server(process, port)
-        processes.wait_until("the server listening", server.is_up)
+        processes.wait_until("the server listening", server.is_up, every=0.002)
         yield server
 
 

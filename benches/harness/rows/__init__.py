@@ -4,5 +4,9 @@
 def all_rows():
     """Every row, in the table's order."""
     from .fanout import Fanout
+    from .intake import Import, Publishes, Registrations
+    from .latency import Latency
+    from .size import Memory, Start, Workers
 
-    return [Fanout("apns"), Fanout("fcm"), Fanout("web")]
+    fanouts = [Fanout("apns"), Fanout("fcm"), Fanout("web")]
+    return [*fanouts, Workers(), Publishes(), Latency(), Memory(), Registrations(), Import(), Start()]
