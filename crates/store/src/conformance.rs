@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod publishes;
 pub mod retries;
 pub mod settlements;
+pub mod transfer;
 pub mod world;
 
 /// Makes a `#[tokio::test]` of every test of the suite, in a module for each noun. See [`conformance`](crate::conformance).
@@ -77,6 +78,21 @@ macro_rules! store_conformance {
                 pages_are_ascending_and_complete,
                 pages_stay_right_while_the_set_changes,
                 interests_of_two_instances_are_two;
+            transfer:
+                an_unknown_instance_moves_nothing,
+                an_import_registers_binds_and_subscribes,
+                the_same_import_again_changes_nothing,
+                an_import_takes_nothing_away,
+                a_known_id_is_kept_unless_taken,
+                a_later_registration_stands,
+                an_import_updates_what_is_older,
+                a_token_imported_dead_is_removed,
+                limits_hold_within_and_across_imports,
+                a_refused_line_leaves_nothing,
+                an_import_stops_where_told,
+                an_export_has_everything_once,
+                an_export_imports_as_the_same,
+                an_export_ends_early_for_many_interests;
             publishes:
                 an_unknown_instance_cannot_publish,
                 a_publish_for_nobody_is_finished_at_once,

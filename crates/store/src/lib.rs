@@ -21,8 +21,10 @@ pub mod devices;
 pub mod instances;
 pub mod publishes;
 pub mod sqlite;
+pub mod transfer;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
@@ -42,6 +44,7 @@ use publishes::{
     Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded,
     RetryBatch, RetryId, Settled, Settlement,
 };
+use transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 
 /// Why a store could not do what it was asked. The variants are what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +208,26 @@ pub trait Store: Send + Sync + fmt::Debug {
         id: DeviceId,
         interest: InterestName,
     ) -> Result<Changed, StoreError>;
+
+    /// Imports devices, in order, in one transaction: registers those whose gateway token is unknown, brings the others up to
+    /// date, binds, subscribes. Each is written whole or [refused](Imported::Refused) whole; the answers are in the order of the
+    /// devices. See [`transfer`] for what an import does not touch. [`StoreError::UnknownInstance`] if there is no such instance.
+    async fn import_devices(
+        &self,
+        instance: InstanceId,
+        devices: Arc<[DeviceImport]>,
+        rules: ImportRules,
+        now: Timestamp,
+    ) -> Result<Vec<Imported>, StoreError>;
+
+    /// An instance's devices behind `after`, at most `limit`, fewer where they have many interests. A device that is there
+    /// throughout is seen once. [`StoreError::UnknownInstance`] if there is no such instance.
+    async fn export_devices(
+        &self,
+        instance: InstanceId,
+        after: Option<uuid::Uuid>,
+        limit: usize,
+    ) -> Result<DevicesPage, StoreError>;
 
     // Publishes and their work. A lease runs until, but not at, its `until`.
 

@@ -11,6 +11,8 @@ mod columns;
 mod devices;
 mod error;
 mod events;
+mod export;
+mod import;
 mod instances;
 mod interests;
 mod jobs;

@@ -24,7 +24,11 @@ pub(super) fn number(
         .optional()?)
 }
 
-fn intern(connection: &Connection, instance: i64, name: &InterestName) -> Result<i64, StoreError> {
+pub(super) fn intern(
+    connection: &Connection,
+    instance: i64,
+    name: &InterestName,
+) -> Result<i64, StoreError> {
     if let Some(interest) = number(connection, instance, name)? {
         return Ok(interest);
     }
@@ -35,7 +39,11 @@ fn intern(connection: &Connection, instance: i64, name: &InterestName) -> Result
         .query_row(params![instance, name.as_str()], |row| row.get(0))?)
 }
 
-fn subscribe(connection: &Connection, interest: i64, device: i64) -> Result<(), StoreError> {
+pub(super) fn subscribe(
+    connection: &Connection,
+    interest: i64,
+    device: i64,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO subscriptions (interest, device) VALUES (?1, ?2)")?
         .execute([interest, device])?;

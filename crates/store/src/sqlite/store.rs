@@ -11,13 +11,14 @@ use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::publish::PublishId;
 use domain::user::UserId;
+use uuid::Uuid;
 
 use super::audience::Window;
 use super::publishes::Stored;
 use super::settlement::Progress;
 use super::{
-    SqliteStore, audience, devices, events, instances, interests, jobs, prune, publishes, retries,
-    settlement, users,
+    SqliteStore, audience, devices, events, export, import, instances, interests, jobs, prune,
+    publishes, retries, settlement, users,
 };
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use crate::instances::{
@@ -27,6 +28,7 @@ use crate::publishes::{
     Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded,
     RetryBatch, RetryId, Settled, Settlement,
 };
+use crate::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 use crate::{Store, StoreError};
 
 /// A job as its caller wants it.
@@ -228,6 +230,29 @@ impl Store for SqliteStore {
     ) -> Result<Changed, StoreError> {
         self.writer
             .run(move |c| interests::remove(c, instance, id, &interest))
+            .await
+    }
+
+    async fn import_devices(
+        &self,
+        instance: InstanceId,
+        devices: Arc<[DeviceImport]>,
+        rules: ImportRules,
+        now: Timestamp,
+    ) -> Result<Vec<Imported>, StoreError> {
+        self.writer
+            .run(move |c| import::devices(c, instance, &devices, rules, now))
+            .await
+    }
+
+    async fn export_devices(
+        &self,
+        instance: InstanceId,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<DevicesPage, StoreError> {
+        self.readers
+            .run(move |c| export::devices(c, instance, after, limit))
             .await
     }
 

@@ -21,6 +21,17 @@ pub(super) fn number(
         .optional()?)
 }
 
+/// Writes down a user who had no device so far.
+pub(super) fn insert(
+    connection: &Connection,
+    instance: i64,
+    id: &UserId,
+) -> Result<i64, StoreError> {
+    Ok(connection
+        .prepare_cached("INSERT INTO users (instance, id) VALUES (?1, ?2) RETURNING user_number")?
+        .query_row(params![instance, id.as_str()], |row| row.get(0))?)
+}
+
 /// Counts and binds in one transaction of the one writer, so no two calls can both take the last place.
 pub(super) fn bind(
     connection: &Connection,
@@ -54,11 +65,7 @@ pub(super) fn bind(
     }
     let number: i64 = match number {
         Some(number) => number,
-        None => connection
-            .prepare_cached(
-                "INSERT INTO users (instance, id) VALUES (?1, ?2) RETURNING user_number",
-            )?
-            .query_row(params![found.instance, user.as_str()], |row| row.get(0))?,
+        None => insert(connection, found.instance, user)?,
     };
     connection
         .prepare_cached("UPDATE devices SET user_number = ?2 WHERE device = ?1")?

@@ -6,10 +6,12 @@ use rusqlite::Connection;
 use super::Folder;
 use crate::sqlite::schema;
 
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 14] = [
     ("audience", include_str!("../audience.rs")),
     ("devices", include_str!("../devices.rs")),
     ("events", include_str!("../events.rs")),
+    ("export", include_str!("../export.rs")),
+    ("import", include_str!("../import.rs")),
     ("instances", include_str!("../instances.rs")),
     ("interests", include_str!("../interests.rs")),
     ("jobs", include_str!("../jobs.rs")),
