@@ -1,6 +1,6 @@
 //! All emulators together: binding, keys, tasks, and the handle that tests and commands hold.
 //!
-//! Invariant: when [`start`] returns, every listener is bound and every file is written; when [`Emulators::stop`]
+//! Invariant: when [`start()`] returns, every listener is bound and every file is written; when [`Emulators::stop`]
 //! returns, no task of theirs runs any more.
 
 mod start;
