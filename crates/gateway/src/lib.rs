@@ -8,6 +8,8 @@ mod apns;
 mod fcm;
 mod host_sign;
 mod http;
+#[cfg(feature = "simulation")]
+mod scripted;
 mod webpush;
 
 use std::fmt;
@@ -25,6 +27,8 @@ use url::Url;
 
 pub use host_sign::HostSign;
 pub use http::{Guard, Refused};
+#[cfg(feature = "simulation")]
+pub use scripted::Script;
 
 /// How gateways are reached.
 #[derive(Debug, Clone)]
@@ -108,7 +112,11 @@ struct Inner {
 
 /// All gateways. Cheap to clone.
 #[derive(Clone)]
-pub struct Gateways(Arc<Inner>);
+pub struct Gateways {
+    inner: Arc<Inner>,
+    #[cfg(feature = "simulation")]
+    script: Option<Arc<dyn Script>>,
+}
 
 impl Gateways {
     /// Reads the root certificates and checks the configuration; connects to nothing yet.
@@ -133,7 +141,21 @@ impl Gateways {
             http,
             clock,
         };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self {
+            inner: Arc::new(inner),
+            #[cfg(feature = "simulation")]
+            script: None,
+        })
+    }
+
+    /// The same, but that `script` answers every delivery and nothing is sent anywhere.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn scripted(&self, script: Arc<dyn Script>) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            script: Some(script),
+        }
     }
 
     /// The way to APNs for whoever holds this credential. Channels of the same credential share connections and token.
@@ -142,11 +164,9 @@ impl Gateways {
         reason = "the callers hold it to hand it over"
     )]
     pub fn apns(&self, credential: Arc<ApnsCredential>) -> Channel {
-        Channel(Way::Apns(self.0.apns.gateway(
-            &credential,
-            &self.0.http,
-            &self.0.clock,
-        )))
+        let inner = &self.inner;
+        let gateway = inner.apns.gateway(&credential, &inner.http, &inner.clock);
+        self.channel(Way::Apns(gateway))
     }
 
     /// The way to FCM for whoever holds this credential. Channels of the same credential share connections and token.
@@ -155,11 +175,9 @@ impl Gateways {
         reason = "the callers hold it to hand it over"
     )]
     pub fn fcm(&self, credential: Arc<FcmCredential>) -> Channel {
-        Channel(Way::Fcm(self.0.fcm.gateway(
-            &credential,
-            &self.0.http,
-            &self.0.clock,
-        )))
+        let inner = &self.inner;
+        let gateway = inner.fcm.gateway(&credential, &inner.http, &inner.clock);
+        self.channel(Way::Fcm(gateway))
     }
 
     /// The way to all Web Push services for the instance with this VAPID key. Connections are shared by all instances,
@@ -169,21 +187,27 @@ impl Gateways {
         reason = "the callers hold it to hand it over"
     )]
     pub fn web_push(&self, vapid: Arc<Es256Key>) -> Channel {
-        Channel(Way::Web(self.0.web.gateway(
-            &vapid,
-            &self.0.http,
-            &self.0.clock,
-        )))
+        let inner = &self.inner;
+        let gateway = inner.web.gateway(&vapid, &inner.http, &inner.clock);
+        self.channel(Way::Web(gateway))
+    }
+
+    fn channel(&self, way: Way) -> Channel {
+        #[cfg(feature = "simulation")]
+        if let Some(script) = &self.script {
+            return Channel(Way::Scripted(way.platform(), Arc::clone(script)));
+        }
+        Channel(way)
     }
 
     /// The guard that URLs chosen by others have to pass.
     pub fn guard(&self) -> &Guard {
-        self.0.http.guard()
+        self.inner.http.guard()
     }
 
     /// Takes no new deliveries, waits until those under way are answered or have timed out, and ends all connections.
     pub async fn close(&self) {
-        self.0.http.close().await;
+        self.inner.http.close().await;
     }
 }
 
@@ -198,6 +222,20 @@ enum Way {
     Apns(Arc<apns::Apns>),
     Fcm(Arc<fcm::Fcm>),
     Web(Arc<webpush::WebPush>),
+    #[cfg(feature = "simulation")]
+    Scripted(Platform, Arc<dyn Script>),
+}
+
+impl Way {
+    fn platform(&self) -> Platform {
+        match self {
+            Self::Apns(_) => Platform::Apns,
+            Self::Fcm(_) => Platform::Fcm,
+            Self::Web(_) => Platform::Web,
+            #[cfg(feature = "simulation")]
+            Self::Scripted(platform, _) => *platform,
+        }
+    }
 }
 
 /// One instance's way to one gateway. A clone shares connections and provider token.
@@ -207,11 +245,7 @@ pub struct Channel(Way);
 impl Channel {
     /// The platform whose devices it reaches.
     pub fn platform(&self) -> Platform {
-        match &self.0 {
-            Way::Apns(_) => Platform::Apns,
-            Way::Fcm(_) => Platform::Fcm,
-            Way::Web(_) => Platform::Web,
-        }
+        self.0.platform()
     }
 
     /// Hands a delivery to the gateway. Every failure of the way is an outcome too; a delivery whose recipient or payload is
@@ -221,6 +255,8 @@ impl Channel {
             Way::Apns(apns) => apns.send(delivery).await,
             Way::Fcm(fcm) => fcm.send(delivery).await.into(),
             Way::Web(web) => web.send(delivery).await.into(),
+            #[cfg(feature = "simulation")]
+            Way::Scripted(platform, script) => script.send(*platform, delivery).await,
         }
     }
 
@@ -231,6 +267,8 @@ impl Channel {
             Way::Apns(apns) => apns.in_flight_limit(),
             Way::Fcm(fcm) => fcm.in_flight_limit(),
             Way::Web(web) => web.in_flight_limit(),
+            #[cfg(feature = "simulation")]
+            Way::Scripted(platform, script) => script.in_flight_limit(*platform),
         }
     }
 }
