@@ -26,6 +26,25 @@ impl Timestamp {
         Self(secs.saturating_mul(1000))
     }
 
+    /// Reads a time as RFC 3339 writes it, with its offset; fractions beyond milliseconds are cut off. `None` for all else.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        // The library also takes other forms of ISO 8601, and names of time zones.
+        let separated = bytes
+            .get(10)
+            .is_some_and(|byte| matches!(byte, b'T' | b't' | b' '));
+        let offset = bytes.last().is_some_and(|byte| matches!(byte, b'Z' | b'z'))
+            || matches!(
+                bytes.len().checked_sub(6).and_then(|at| bytes.get(at)),
+                Some(b'+' | b'-')
+            );
+        if !separated || !offset || bytes.get(4) != Some(&b'-') || bytes.get(16) != Some(&b':') {
+            return None;
+        }
+        let at: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(at.as_millisecond()))
+    }
+
     /// Milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> i64 {
         self.0

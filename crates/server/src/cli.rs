@@ -7,11 +7,15 @@
 mod credential;
 mod database;
 mod demo;
+mod device_line;
 mod emulate;
+mod export;
 mod failure;
+mod import;
 mod instance;
 mod key;
 mod output;
+mod progress;
 mod publish;
 mod serve;
 mod settings;
@@ -50,6 +54,10 @@ enum Command {
     Credential(credential::CredentialCommand),
     Token(token::Token),
     Publish(publish::Publish),
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    #[command(subcommand)]
+    Export(export::ExportCommand),
 }
 
 /// Runs what was typed.
@@ -73,6 +81,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Credential(credential) => block_on(credential.run()),
         Command::Token(token) => block_on(token.run()),
         Command::Publish(publish) => block_on(publish.run()),
+        Command::Import(import) => block_on(import.run()),
+        Command::Export(export) => block_on(export.run()),
     }
 }
 

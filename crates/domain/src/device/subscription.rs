@@ -66,6 +66,18 @@ impl WebPushSubscription {
         })
     }
 
+    /// The JSON that a browser makes of its subscription, and [`WebPushSubscription::from_json`] reads.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "endpoint": self.endpoint,
+            "keys": {
+                "p256dh": URL_SAFE_NO_PAD.encode(self.p256dh()),
+                "auth": URL_SAFE_NO_PAD.encode(self.auth()),
+            },
+        })
+        .to_string()
+    }
+
     /// What a store kept.
     pub(super) fn from_parts(endpoint: &str, keys: [u8; Self::KEYS_LENGTH]) -> Self {
         Self {

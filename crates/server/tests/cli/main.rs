@@ -14,3 +14,4 @@ mod program;
 mod publish;
 mod serve;
 mod token;
+mod transfer;
