@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import machine, processes
+from harness import machine, processes, profile
 from harness.database import MASTER_KEY
 from harness.peers import Peers
 from harness.receiver import Certificates, Receiver
@@ -61,6 +61,7 @@ def options(names):
     parser.add_argument("--quick", action="store_true", help="a tenth of the devices: for a look, not for numbers")
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"this row; of {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement; medians count")
+    parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
     return parser.parse_args()
 
@@ -101,6 +102,9 @@ def main():
         print(f"{name:12} {fact}")
     results = {}
     with bench.receiver.running():
+        if chosen.profile:
+            profile.main(bench)
+            return 0
         for name in chosen.only or rows:
             bench.say(f"row {name}")
             try:
