@@ -38,6 +38,8 @@ struct State {
     window: usize,
     window_max: usize,
     in_flight: usize,
+    /// How many wait for a place; only for them a wake-up is worth its cost.
+    waiting: usize,
     failures: u32,
     halved_at: Option<Instant>,
     closed: Option<Closed>,
@@ -72,6 +74,7 @@ impl Gate {
             window: window_max.max(1),
             window_max: window_max.max(1),
             in_flight: 0,
+            waiting: 0,
             failures: 0,
             halved_at: None,
             closed: None,
@@ -86,19 +89,27 @@ impl Gate {
 
     /// Waits for a place, or is turned away.
     pub(crate) async fn enter(self: &Arc<Self>) -> Result<Place, TurnedAway> {
-        let (place, starts_at) = loop {
-            let mut freed = std::pin::pin!(self.freed.notified());
-            // From here on no wake-up is missed, so the state is looked at after.
-            freed.as_mut().enable();
-            match self.try_enter()? {
-                Some(entered) => break entered,
-                None => freed.await,
-            }
+        let (place, starts_at) = match self.try_enter()? {
+            Some(entered) => entered,
+            None => self.wait_to_enter().await?,
         };
         if let Some(starts_at) = starts_at {
             tokio::time::sleep_until(starts_at).await;
         }
         Ok(place)
+    }
+
+    async fn wait_to_enter(self: &Arc<Self>) -> Result<(Place, Option<Instant>), TurnedAway> {
+        let _waiting = Waiting::new(self);
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            // From here on no wake-up is missed, so the state is looked at after.
+            freed.as_mut().enable();
+            match self.try_enter()? {
+                Some(entered) => return Ok(entered),
+                None => freed.await,
+            }
+        }
     }
 
     /// Whether nobody is inside and nothing is held against the host, so that it can be forgotten.
@@ -209,9 +220,25 @@ impl Place {
     }
 }
 
+/// Somebody at the gate.
+struct Waiting<'a>(&'a Gate);
+
+impl<'a> Waiting<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        gate.state().waiting += 1;
+        Self(gate)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        {
+        let anybody = {
             let mut state = self.gate.state();
             state.in_flight -= 1;
             // A probe that was given up says nothing; the next one may probe.
@@ -221,8 +248,11 @@ impl Drop for Place {
             {
                 closed.probing = false;
             }
+            state.waiting > 0
+        };
+        if anybody {
+            self.gate.freed.notify_waiters();
         }
-        self.gate.freed.notify_waiters();
     }
 }
 

@@ -268,11 +268,12 @@ impl Way {
     }
 
     /// Whether a delivery may be tried: always while the credential is taken, else one in [`PROBE_AFTER`].
-    pub(crate) fn admits(&self, now: Timestamp) -> bool {
+    pub(crate) fn admits(&self, clock: &dyn Clock) -> bool {
         let refused_at = self.refused_at.load(Ordering::Relaxed);
         if refused_at == NEVER {
             return true;
         }
+        let now = clock.now();
         now.since(Timestamp::from_millis(refused_at)) >= PROBE_AFTER
             && self
                 .refused_at

@@ -79,8 +79,8 @@ impl Sender {
                 done.recipient,
                 attempt,
                 done.attempts + 1,
-                rand::random(),
-                self.clock.now(),
+                rand::random,
+                || self.clock.now(),
             );
         }
         for left in waiting {
@@ -133,7 +133,7 @@ impl Sender {
                 return Outcome::Retry { reason, after }.into();
             }
         };
-        if !way.admits(self.clock.now()) {
+        if !way.admits(&*self.clock) {
             return Outcome::credential_broken("refused_before").into();
         }
         let started = tokio::time::Instant::now();

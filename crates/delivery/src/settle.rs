@@ -19,6 +19,7 @@ use store::publishes::{DeadDevice, NewRetry, Settlement, Tally};
 pub(crate) struct Settling<'a> {
     publish: &'a Publish,
     backoff: &'a Backoff,
+    accepted: [u64; Platform::ALL.len()],
     ends: HashMap<(Platform, OutcomeKind, Reason), u64>,
     settlement: Settlement,
 }
@@ -29,19 +30,21 @@ impl<'a> Settling<'a> {
         Self {
             publish,
             backoff,
+            accepted: [0; Platform::ALL.len()],
             ends: HashMap::new(),
             settlement: Settlement::default(),
         }
     }
 
-    /// Takes what became of an attempt. `attempts` counts this one; `jitter` is random in `0.0..1.0`.
+    /// Takes what became of an attempt. `attempts` counts this one; `jitter` is random in `0.0..1.0`. Only failures ask for
+    /// it and for the time, since of the others there are millions.
     pub(crate) fn take(
         &mut self,
         recipient: &Recipient,
         attempt: Attempt,
         attempts: u32,
-        jitter: f64,
-        now: Timestamp,
+        jitter: impl FnOnce() -> f64,
+        now: impl FnOnce() -> Timestamp,
     ) {
         if let Some(environment) = attempt.environment {
             self.settlement
@@ -51,7 +54,7 @@ impl<'a> Settling<'a> {
         let platform = recipient.token.platform();
         let kind = attempt.outcome.kind();
         match attempt.outcome {
-            Outcome::Accepted => self.end(platform, kind, "".into()),
+            Outcome::Accepted => self.accepted[platform as usize] += 1,
             Outcome::Rejected { reason } | Outcome::CredentialBroken { reason } => {
                 self.end(platform, kind, reason);
             }
@@ -65,7 +68,7 @@ impl<'a> Settling<'a> {
                 self.end(platform, kind, reason);
             }
             Outcome::Retry { reason, after } => {
-                let due_at = now.after(self.backoff.wait(attempts, jitter, after));
+                let due_at = now().after(self.backoff.wait(attempts, jitter(), after));
                 if due_at
                     > self
                         .publish
@@ -104,7 +107,17 @@ impl<'a> Settling<'a> {
             reason,
             count,
         };
-        self.settlement.tallies = self.ends.into_iter().map(tally).collect();
+        let accepted = Platform::ALL
+            .into_iter()
+            .map(|platform| {
+                let count = self.accepted[platform as usize];
+                (
+                    (platform, OutcomeKind::Accepted, Reason::Borrowed("")),
+                    count,
+                )
+            })
+            .filter(|(_, count)| *count > 0);
+        self.settlement.tallies = self.ends.into_iter().chain(accepted).map(tally).collect();
         self.settlement
     }
 
@@ -154,7 +167,7 @@ mod tests {
     fn settle(publish: &Publish, outcome: Outcome, now: Timestamp) -> Settlement {
         let backoff = Backoff::default();
         let mut settling = Settling::new(publish, &backoff);
-        settling.take(&recipient(1), attempt(outcome), 1, 1.0, now);
+        settling.take(&recipient(1), attempt(outcome), 1, || 1.0, || now);
         settling.finish()
     }
 
@@ -172,7 +185,7 @@ mod tests {
             Outcome::credential_broken("refused"),
         ];
         for (device, outcome) in (1..).zip(outcomes) {
-            settling.take(&recipient(device), attempt(outcome), 1, 0.5, NOW);
+            settling.take(&recipient(device), attempt(outcome), 1, || 0.5, || NOW);
         }
         settling.park(&recipient(9), 0, NOW);
         let settlement = settling.finish();
@@ -243,7 +256,7 @@ mod tests {
             environment,
             ..Outcome::Accepted.into()
         };
-        settling.take(&recipient(4), learned, 1, 0.0, NOW);
+        settling.take(&recipient(4), learned, 1, || 0.0, || NOW);
         let kept = settling.finish().environments;
         assert_eq!(kept, [(DeviceOrdinal(4), ApnsEnvironment::Sandbox)]);
     }
