@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use delivery::gates::HostLimits;
 use delivery::runner::Settings;
 use domain::seal::MasterKey;
 use ipnet::IpNet;
@@ -54,6 +55,7 @@ struct RawApns {
 #[serde(deny_unknown_fields)]
 struct RawFcm {
     url: String,
+    deliveries_per_minute_max: i64,
 }
 
 #[derive(Deserialize)]
@@ -306,7 +308,19 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
         36_500,
     )?;
     let many = 100_000;
+    let fcm = "fcm.deliveries_per_minute_max";
+    let fcm_per_minute_max = u32::try_from(within(
+        fcm,
+        raw.fcm.deliveries_per_minute_max,
+        0,
+        1_000_000_000,
+    )?)
+    .map_err(|_| invalid(fcm, "is too large"))?;
     Ok(Settings {
+        hosts: HostLimits {
+            fcm_per_minute_max,
+            ..HostLimits::default()
+        },
         page_length: count("delivery.page_length", own.page_length, 1, many)?,
         in_flight_max: count("delivery.in_flight_max", own.in_flight_max, 1, many)?,
         express_jobs_max: count("delivery.express_jobs_max", own.express_jobs_max, 1, many)?,

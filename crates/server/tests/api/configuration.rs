@@ -168,6 +168,11 @@ fn values_that_break_a_rule_are_named() {
         ),
         ("HELIOSTAT_APNS_URL", "ftp://x", "`apns.url`"),
         ("HELIOSTAT_FCM_URL", "x", "`fcm.url`"),
+        (
+            "HELIOSTAT_FCM_DELIVERIES_PER_MINUTE_MAX",
+            "-1",
+            "`fcm.deliveries_per_minute_max`",
+        ),
         ("HELIOSTAT_WORKER_THREADS", "many", "`worker_threads`"),
         ("HELIOSTAT_WORKER_THREADS", "-1", "`worker_threads`"),
         (
