@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import machine, processes, profile
+from harness import machine, processes, profile, tables
 from harness.database import MASTER_KEY
 from harness.peers import Peers
 from harness.receiver import Certificates, Receiver
@@ -46,6 +46,8 @@ class Bench:
             "HELIOSTAT_APNS_URL": url,
             "HELIOSTAT_APNS_SANDBOX_URL": url,
             "HELIOSTAT_FCM_URL": url,
+            # The quota of a real Firebase project would be what is measured.
+            "HELIOSTAT_FCM_DELIVERIES_PER_MINUTE_MAX": "0",
             "HELIOSTAT_OUTBOUND_CA_FILE": str(self.certificates.ca),
             "HELIOSTAT_OUTBOUND_ALLOW": "127.0.0.0/8,::1/128",
             "HELIOSTAT_WEB_PUSH_CONTACT": "mailto:bench@example.com",
@@ -64,30 +66,6 @@ def options(names):
     parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
     return parser.parse_args()
-
-
-def table(results):
-    """For people."""
-    head = ["what", "measured", "beside", "ratio", "target", "met"]
-    lines = [head]
-    for result in results.values():
-        for row in result.get("rows", [result]):
-            if "failed" in row:
-                lines.append([row["what"], f"failed: {row['failed']}", "", "", "", ""])
-                continue
-            ratio = f"{row['ratio']:.2f}" if row.get("ratio") is not None else ""
-            met = {True: "yes", False: "NO", None: ""}[row.get("met")]
-            lines.append([row["what"], row["measured"], row["beside"], ratio, row["target"], met])
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    for name, result in results.items():
-        if "senders" in result:
-            text += ["", f"{name}: CPU per message, messages/s, CPU beside Heliostat's"]
-            own = result["senders"]["heliostat"]["cpuMicroseconds"]
-            for who, sender in result["senders"].items():
-                cost, rate = sender["cpuMicroseconds"], sender["perSecond"]
-                text.append(f"  {who:18}{cost:9.1f} us{rate:12,.0f}/s{cost / own:8.2f}")
-    return "\n".join(text)
 
 
 def main():
@@ -114,8 +92,9 @@ def main():
             report = {"machine": facts, "quick": bench.quick, "repetitions": bench.repetitions, "rows": results}
             stamp = facts["date"].replace(":", "").split("+")[0]
             (bench.work / f"{stamp}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    print("\n" + table(results))
-    print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json")
+    (bench.work / f"{stamp}.md").write_text(tables.markdown(results), encoding="utf-8")
+    print("\n" + tables.text(results))
+    print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json and .md")
     return 1 if any("failed" in result for result in results.values()) else 0
 
 

@@ -1,4 +1,4 @@
-"""Where the CPU time of a fan-out goes, by groups of functions: `scripts/bench --profile`.
+"""Where the server's CPU time goes, by groups of functions: `scripts/bench --profile`.
 
 `perf` takes samples of the server with their stacks. A sample belongs to the first group, in the order of GROUPS, that
 one of its frames matches, looked at from the innermost frame outwards; helpers such as memmove match none and so count
@@ -14,6 +14,7 @@ import time
 from collections import Counter
 
 from . import database, heliostat, processes
+from .rows import intake
 
 FREQUENCY = 1999
 STACK_BYTES = 16384
@@ -32,6 +33,11 @@ GROUPS = [
     ("store: SQLite", r"^(sqlite3|<?rusqlite|<?hashlink)"),
     ("metrics", r"^<?(metrics|delivery::measure)"),
     ("settling", r"^<?delivery::settle"),
+    ("logging", r"^<?tracing"),
+    ("JSON", r"^<?serde"),
+    ("routing and handlers", r"^<?(server::|axum|tower|matchit)"),
+    ("HTTP/1", r"^<?(hyper|httparse)"),
+    ("Beams tokens, keys", r"^<?domain::(beams_token|jws|instance)"),
     ("building requests", r"^<?(gateway::(apns|fcm|webpush)::request|domain::payload|http::|domain::publish)"),
     ("reading answers", r"^<?gateway::(apns|fcm|webpush)::response"),
     ("connections and slots", r"^<?gateway::http"),
@@ -43,26 +49,49 @@ GROUPS = [
 ]
 PATTERNS = [(name, re.compile(pattern)) for name, pattern in GROUPS]
 KERNEL = "[kernel"
+LOADS = ["healthz", "publish-user", "register"]
 
 
-def record(bench, platform):
-    """Samples one fan-out; the groups with their share and microseconds of a delivery."""
-    if not shutil.which("perf"):
-        raise processes.Failed("perf is not there; on Debian it is in linux-perf")
-    data, size = bench.work / f"{platform}.perf", bench.size(database.DEVICES[platform])
+def sampled(bench, server, name, work):
+    """What `work` returns, and the samples of the server meanwhile."""
+    data = bench.work / f"{name}.perf"
+    how = ["-e", "cpu-clock", "-F", FREQUENCY, "--call-graph", f"dwarf,{STACK_BYTES}"]
+    command = processes.pinned(processes.RECEIVER_CORE, ["perf", "record", *how, "-p", server.pid, "-o", data])
+    perf = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(1)
+        done = work()
+    finally:
+        perf.send_signal(signal.SIGINT)
+        perf.wait(120)
+    return done, stacks(data)
+
+
+def fan_out(bench, platform):
+    """A fan-out: the groups with their microseconds of a delivery, as it costs without being watched."""
+    size = bench.size(database.DEVICES[platform])
     with heliostat.serving(bench, database.devices(bench).copy()) as server:
         heliostat.fan_out(bench, server, platform, f"{platform}-warm", min(database.WARM, size))
         plain = heliostat.fan_out(bench, server, platform, platform, size)
-        how = ["-e", "cpu-clock", "-F", FREQUENCY, "--call-graph", f"dwarf,{STACK_BYTES}"]
-        command = processes.pinned(processes.RECEIVER_CORE, ["perf", "record", *how, "-p", server.pid, "-o", data])
-        perf = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            time.sleep(1)
-            heliostat.fan_out(bench, server, platform, platform, size)
-        finally:
-            perf.send_signal(signal.SIGINT)
-            perf.wait(120)
-    return groups(stacks(data), plain["cpu"] / size * 1e6)
+        _, samples = sampled(bench, server, platform, lambda: heliostat.fan_out(bench, server, platform, platform, size))
+    return groups(samples, plain["cpu"] / size * 1e6)
+
+
+def load(bench, what):
+    """Requests of a kind: the groups with their microseconds of one."""
+    seconds = bench.size(10, 3)
+    payloads = json.dumps({"apns": heliostat.PAYLOADS["apns"]})
+    more = ["--users", database.USERS, "--payloads", payloads]
+
+    with heliostat.serving(bench, database.devices(bench).copy()) as server:
+        def once(run):
+            span = processes.Span(server.pid)
+            rate = intake.load(bench, server, what, seconds, *more, "--run", run)
+            return span.end()["cpu"] / (rate * seconds) * 1e6
+
+        plain = once(1)
+        _, samples = sampled(bench, server, what, lambda: once(2))
+    return groups(samples, plain)
 
 
 def stacks(data):
@@ -88,7 +117,7 @@ def group_of(frames, allocator=True):
 
 
 def groups(samples, microseconds):
-    """Shares of all samples."""
+    """Shares of all samples, of which one piece of work costs so many microseconds."""
     all_of_them, allocating, leaves = Counter(), Counter(), {}
     for frames in samples:
         name = group_of(frames)
@@ -99,7 +128,7 @@ def groups(samples, microseconds):
     total = max(sum(all_of_them.values()), 1)
     return {
         "samples": total,
-        "microsecondsPerDelivery": microseconds,
+        "microseconds": microseconds,
         "groups": [
             {"group": name, "share": count / total, "microseconds": count / total * microseconds,
              "top": leaves[name].most_common(6)}
@@ -109,18 +138,20 @@ def groups(samples, microseconds):
     }
 
 
-def show(platform, profile):
+def show(name, profile):
     """For people."""
-    lines = [f"{platform}: {profile['microsecondsPerDelivery']:.1f} us CPU per delivery, {profile['samples']} samples"]
+    lines = [f"{name}: {profile['microseconds']:.1f} us CPU each, {profile['samples']} samples"]
     lines += [f"  {one['microseconds']:6.2f} us {one['share']:6.1%}  {one['group']}" for one in profile["groups"]]
     by = ", ".join(f"{name} {cost:.2f}" for name, cost in list(profile["allocatorCalledBy"].items())[:6])
     return "\n".join([*lines, f"  the allocator is called by: {by} us"])
 
 
 def main(bench):
-    """Profiles all three platforms, prints and writes."""
+    """Profiles deliveries and requests, prints and writes."""
+    if not shutil.which("perf"):
+        raise SystemExit("perf is not there; on Debian it is in linux-perf")
     profiles = {}
-    for platform in database.DEVICES:
-        profiles[platform] = record(bench, platform)
-        print(show(platform, profiles[platform]) + "\n")
+    for name in [*database.DEVICES, *LOADS]:
+        profiles[name] = load(bench, name) if name in LOADS else fan_out(bench, name)
+        print(show(name, profiles[name]) + "\n")
     (bench.work / "profile.json").write_text(json.dumps(profiles, indent=1), encoding="utf-8")

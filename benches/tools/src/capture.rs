@@ -28,16 +28,21 @@ impl Capture {
             let headers: Vec<Value> = head
                 .headers
                 .iter()
-                .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+                .map(|(name, value)| {
+                    json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
+                })
                 .collect();
             let path = head.uri.path();
             // Nobody listens once enough were printed.
-            let _ = sender.send(json!({"path": path, "headers": headers, "body": STANDARD.encode(&body)}));
+            let _ = sender
+                .send(json!({"path": path, "headers": headers, "body": STANDARD.encode(&body)}));
         };
         self.listen.start(|_| {}, read).await?;
         eprintln!("listening");
         for _ in 0..self.count {
-            let Some(request) = receiver.recv().await else { break };
+            let Some(request) = receiver.recv().await else {
+                break;
+            };
             println!("{request}");
         }
         // The last answer has to leave.

@@ -39,7 +39,10 @@ impl Browser {
         let key = PrivateKey::generate(&ECDH_P256)?;
         let mut auth = [0; 16];
         rand::fill(&mut auth)?;
-        Ok(Self { public: key.compute_public_key()?.as_ref().to_vec(), auth })
+        Ok(Self {
+            public: key.compute_public_key()?.as_ref().to_vec(),
+            auth,
+        })
     }
 }
 
@@ -48,7 +51,10 @@ pub(crate) fn keys(count: usize) -> Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for _ in 0..count {
         let browser = Browser::random().map_err(|_| anyhow!("no key could be made"))?;
-        let (public, auth) = (URL_SAFE_NO_PAD.encode(browser.public), URL_SAFE_NO_PAD.encode(browser.auth));
+        let (public, auth) = (
+            URL_SAFE_NO_PAD.encode(browser.public),
+            URL_SAFE_NO_PAD.encode(browser.auth),
+        );
         writeln!(out, "{public} {auth}")?;
     }
     Ok(out.flush()?)
@@ -68,7 +74,10 @@ impl Encrypt {
             written += std::hint::black_box(message).len();
         }
         let seconds = began.elapsed().as_secs_f64();
-        println!("{}", json!({"count": self.count, "seconds": seconds, "bytes": written}));
+        println!(
+            "{}",
+            json!({"count": self.count, "seconds": seconds, "bytes": written})
+        );
         Ok(())
     }
 }
@@ -81,9 +90,16 @@ impl KeyType for Length {
     }
 }
 
-fn derive<const N: usize>(salt: &[u8], secret: &[u8], info: &[&[u8]]) -> Result<[u8; N], Unspecified> {
+fn derive<const N: usize>(
+    salt: &[u8],
+    secret: &[u8],
+    info: &[&[u8]],
+) -> Result<[u8; N], Unspecified> {
     let mut out = [0; N];
-    Salt::new(HKDF_SHA256, salt).extract(secret).expand(info, Length(N))?.fill(&mut out)?;
+    Salt::new(HKDF_SHA256, salt)
+        .extract(secret)
+        .expand(info, Length(N))?
+        .fill(&mut out)?;
     Ok(out)
 }
 
@@ -94,12 +110,18 @@ fn encrypt(plaintext: &[u8], browser: &Browser) -> Result<Vec<u8>, Unspecified> 
     let public = own.compute_public_key()?;
     let theirs = UnparsedPublicKey::new(&ECDH_P256, &browser.public);
     let keying = agree(&own, theirs, Unspecified, |shared| {
-        derive::<32>(&browser.auth, shared, &[b"WebPush: info\0", &browser.public, public.as_ref()])
+        derive::<32>(
+            &browser.auth,
+            shared,
+            &[b"WebPush: info\0", &browser.public, public.as_ref()],
+        )
     })?;
     let prk = Salt::new(HKDF_SHA256, &salt).extract(&keying);
     let (mut key, mut nonce) = ([0; 16], [0; 12]);
-    prk.expand(&[b"Content-Encoding: aes128gcm\0"], Length(16))?.fill(&mut key)?;
-    prk.expand(&[b"Content-Encoding: nonce\0"], Length(12))?.fill(&mut nonce)?;
+    prk.expand(&[b"Content-Encoding: aes128gcm\0"], Length(16))?
+        .fill(&mut key)?;
+    prk.expand(&[b"Content-Encoding: nonce\0"], Length(12))?
+        .fill(&mut nonce)?;
     let mut message = Vec::with_capacity(16 + 4 + 1 + 65 + plaintext.len() + 17);
     message.extend_from_slice(&salt);
     message.extend_from_slice(&4096_u32.to_be_bytes());

@@ -38,12 +38,17 @@ impl Listen {
         arrived: impl Fn(&http::request::Parts) + 'static,
         read: impl Fn(&http::request::Parts, Bytes) + 'static,
     ) -> Result<()> {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(&self.certificate)?.collect::<Result<_, _>>()?;
+        let chain: Vec<_> =
+            CertificateDer::pem_file_iter(&self.certificate)?.collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_file(&self.key)?;
-        let mut config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        let mut config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind(&self.listen).await.context("cannot listen")?;
+        let listener = TcpListener::bind(&self.listen)
+            .await
+            .context("cannot listen")?;
         let handlers: Rc<Handlers> = Rc::new((Box::new(arrived), Box::new(read)));
         tokio::task::spawn_local(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -97,8 +102,14 @@ async fn answer(
     }
     let path = head.uri.path();
     let (status, body): (StatusCode, &'static [u8]) = match path {
-        "/token" => (StatusCode::OK, br#"{"access_token":"ya29.bench","expires_in":3599,"token_type":"Bearer"}"#),
-        path if path.starts_with("/v1/projects/") => (StatusCode::OK, br#"{"name":"projects/bench/messages/0:1%1"}"#),
+        "/token" => (
+            StatusCode::OK,
+            br#"{"access_token":"ya29.bench","expires_in":3599,"token_type":"Bearer"}"#,
+        ),
+        path if path.starts_with("/v1/projects/") => (
+            StatusCode::OK,
+            br#"{"name":"projects/bench/messages/0:1%1"}"#,
+        ),
         path if path.starts_with("/wpush/") => (StatusCode::CREATED, b""),
         _ => (StatusCode::OK, b""),
     };

@@ -17,9 +17,16 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(host: &str) -> Result<Self> {
-        let stream = TcpStream::connect(host).await.with_context(|| format!("cannot connect to {host}"))?;
+        let stream = TcpStream::connect(host)
+            .await
+            .with_context(|| format!("cannot connect to {host}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { host: host.into(), stream, request: Vec::new(), answer: Vec::new() })
+        Ok(Self {
+            host: host.into(),
+            stream,
+            request: Vec::new(),
+            answer: Vec::new(),
+        })
     }
 
     /// Sends a request and waits for the answer: its status and body.
@@ -32,13 +39,16 @@ impl Client {
     ) -> Result<(u16, &[u8])> {
         let request = &mut self.request;
         request.clear();
-        request.extend_from_slice(format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host).as_bytes());
+        request.extend_from_slice(
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.host).as_bytes(),
+        );
         if let Some(bearer) = bearer {
             request.extend_from_slice(format!("authorization: Bearer {bearer}\r\n").as_bytes());
         }
         if let Some(body) = body {
             let length = body.len();
-            let head = format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+            let head =
+                format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
             request.extend_from_slice(head.as_bytes());
         } else {
             request.extend_from_slice(b"\r\n");
@@ -63,7 +73,10 @@ impl Client {
                 bail!("the server closed the connection");
             }
             if needed.is_none()
-                && let Some(length) = self.answer.windows(4).position(|window| window == b"\r\n\r\n")
+                && let Some(length) = self
+                    .answer
+                    .windows(4)
+                    .position(|window| window == b"\r\n\r\n")
             {
                 let (status, body) = head(&self.answer[..length])?;
                 needed = Some((status, length + 4, length + 4 + body));
@@ -76,7 +89,11 @@ impl Client {
 fn head(head: &[u8]) -> Result<(u16, usize)> {
     let head = std::str::from_utf8(head)?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?.parse()?;
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .context("no status")?
+        .parse()?;
     for line in lines {
         let (name, value) = line.split_once(':').context("no header")?;
         if name.eq_ignore_ascii_case("transfer-encoding") {

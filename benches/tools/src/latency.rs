@@ -73,8 +73,11 @@ impl Latency {
             took.push(self.one(&mut client, &mut arrivals).await?);
         }
         println!("{}", json!({"what": "idle", "ms": took}));
-        let [body, devices] = self.beside.as_slice() else { return Ok(()) };
-        self.beside(body, devices.parse()?, &others, &mut arrivals).await
+        let [body, devices] = self.beside.as_slice() else {
+            return Ok(());
+        };
+        self.beside(body, devices.parse()?, &others, &mut arrivals)
+            .await
     }
 
     async fn connect(&self) -> Result<Client> {
@@ -116,27 +119,40 @@ impl Latency {
             (last, _) = (others.get(), took.push(one));
         }
         let rate = (last - first) as f64 / began.elapsed().as_secs_f64();
-        println!("{}", json!({"what": "beside", "ms": took, "deliveriesPerSecond": rate}));
+        println!(
+            "{}",
+            json!({"what": "beside", "ms": took, "deliveriesPerSecond": rate})
+        );
         Ok(())
     }
 
     /// Publishes once; how long it took to arrive, in milliseconds.
-    async fn one(&self, client: &mut Client, arrivals: &mut mpsc::UnboundedReceiver<Instant>) -> Result<f64> {
+    async fn one(
+        &self,
+        client: &mut Client,
+        arrivals: &mut mpsc::UnboundedReceiver<Instant>,
+    ) -> Result<f64> {
         sleep(Duration::from_millis(self.pause_ms)).await;
         let began = Instant::now();
         self.post(client, "users", &self.body).await?;
-        let arrived = timeout(ARRIVAL_MAX, arrivals.recv()).await.context("a publish did not arrive")?;
+        let arrived = timeout(ARRIVAL_MAX, arrivals.recv())
+            .await
+            .context("a publish did not arrive")?;
         let arrived = arrived.context("the gateway ended")?;
         Ok(arrived.duration_since(began).as_secs_f64() * 1000.0)
     }
 
     async fn post(&self, client: &mut Client, audience: &str, body: &str) -> Result<()> {
-        let path = format!("/publish_api/v1/instances/{}/publishes/{audience}", self.instance);
-        let (status, answer) = client.send("POST", &path, Some(&self.secret_key), Some(body)).await?;
+        let path = format!(
+            "/publish_api/v1/instances/{}/publishes/{audience}",
+            self.instance
+        );
+        let (status, answer) = client
+            .send("POST", &path, Some(&self.secret_key), Some(body))
+            .await?;
         if status != 200 {
             bail!("publishing: {status} {}", String::from_utf8_lossy(answer));
         }
         Ok(())
     }
 }
-

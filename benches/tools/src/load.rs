@@ -80,7 +80,10 @@ impl Load {
         while let Some(worker) = workers.join_next().await {
             done += worker??;
         }
-        println!("{}", json!({"done": done, "seconds": began.elapsed().as_secs_f64()}));
+        println!(
+            "{}",
+            json!({"done": done, "seconds": began.elapsed().as_secs_f64()})
+        );
         Ok(())
     }
 
@@ -88,10 +91,20 @@ impl Load {
         match self.what {
             What::Healthz => expect(client.send("GET", "/healthz", None, None).await?),
             What::PublishUser => {
-                let path = format!("/publish_api/v1/instances/{}/publishes/users", self.instance);
+                let path = format!(
+                    "/publish_api/v1/instances/{}/publishes/users",
+                    self.instance
+                );
                 let user = number % self.users;
-                let body = format!(r#"{{"users":["user-{user}"],{}"#, self.payloads.trim_start_matches('{'));
-                expect(client.send("POST", &path, Some(&self.secret_key), Some(&body)).await?)
+                let body = format!(
+                    r#"{{"users":["user-{user}"],{}"#,
+                    self.payloads.trim_start_matches('{')
+                );
+                expect(
+                    client
+                        .send("POST", &path, Some(&self.secret_key), Some(&body))
+                        .await?,
+                )
             }
             What::Register => self.register(client, number).await,
         }
@@ -110,13 +123,33 @@ impl Load {
         let answer: serde_json::Value = serde_json::from_slice(answer)?;
         let id = answer["id"].as_str().context("no id")?;
         let token = self.beams_token(&format!("registered-{}-{number}", self.run))?;
-        expect(client.send("PUT", &format!("{devices}/{id}/user"), Some(&token), None).await?)?;
-        let interests = format!(r#"{{"interests":["news","city-{}","team-{}"]}}"#, number % 1000, number % 32);
-        expect(client.send("PUT", &format!("{devices}/{id}/interests"), None, Some(&interests)).await?)
+        expect(
+            client
+                .send("PUT", &format!("{devices}/{id}/user"), Some(&token), None)
+                .await?,
+        )?;
+        let interests = format!(
+            r#"{{"interests":["news","city-{}","team-{}"]}}"#,
+            number % 1000,
+            number % 32
+        );
+        expect(
+            client
+                .send(
+                    "PUT",
+                    &format!("{devices}/{id}/interests"),
+                    None,
+                    Some(&interests),
+                )
+                .await?,
+        )
     }
 
     fn beams_token(&self, user: &str) -> Result<String> {
-        let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() + 3600;
+        let expires = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_secs()
+            + 3600;
         let issuer = format!("https://{}.pushnotifications.pusher.com", self.instance);
         let claims = json!({"sub": user, "iss": issuer, "exp": expires}).to_string();
         let signed = format!(

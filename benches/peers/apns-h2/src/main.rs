@@ -6,8 +6,8 @@ use std::fs::File;
 use std::time::Instant;
 
 use apns_h2::{
-    Client, ClientConfig, DefaultNotificationBuilder, Endpoint, NotificationBuilder as _, NotificationOptions, Priority,
-    PushType,
+    Client, ClientConfig, DefaultNotificationBuilder, Endpoint, NotificationBuilder as _,
+    NotificationOptions, Priority, PushType,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -21,10 +21,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = arguments.next().ok_or("the count is missing")?.parse()?;
     // Nothing else chooses between the providers that may be in the tree.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::token(File::open(key)?, "BENCHKEY01", "BENCHTEAM1", ClientConfig::new(Endpoint::Production))?;
+    let client = Client::token(
+        File::open(key)?,
+        "BENCHKEY01",
+        "BENCHTEAM1",
+        ClientConfig::new(Endpoint::Production),
+    )?;
     let tokens: Vec<String> = (0..count).map(|number| format!("{number:064x}")).collect();
     let began = Instant::now();
-    let (mut running, mut waiting, mut accepted) = (FuturesUnordered::new(), tokens.iter(), 0_usize);
+    let (mut running, mut waiting, mut accepted) =
+        (FuturesUnordered::new(), tokens.iter(), 0_usize);
     loop {
         while running.len() < IN_FLIGHT {
             let Some(token) = waiting.next() else { break };
@@ -53,6 +59,9 @@ fn notification(token: &str) -> apns_h2::request::payload::Payload<'_> {
         .body("From Monday the 7 ends at Central Station; take the 12 from there. We are sorry for the detour.")
         .sound("default")
         .build(token, options);
-    let _ = payload.add_custom_data("article", &"2026-11-23-line-7-is-closed-from-monday-until-christmas");
+    let _ = payload.add_custom_data(
+        "article",
+        &"2026-11-23-line-7-is-closed-from-monday-until-christmas",
+    );
     payload
 }
