@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::device::DeviceOrdinal;
+use domain::publish::Publish;
+use store::lookup::PublishState;
 use store::publishes::{Job, Page, Settled, Settlement};
 use store::{Store, StoreError};
 
@@ -45,7 +47,11 @@ impl Fanout {
         match self.pages(job, permit).await {
             Ok(left) => left,
             Err(Lost) => {
-                tracing::warn!(job = job.id.0, publish = %job.publish.id, "a job's lease was lost");
+                if is_cancelled(&*self.store, &job.publish).await {
+                    tracing::info!(job = job.id.0, publish = %job.publish.id, "stopped a job of a cancelled publish");
+                } else {
+                    tracing::warn!(job = job.id.0, publish = %job.publish.id, "a job's lease was lost");
+                }
                 Left::Elsewhere
             }
         }
@@ -178,6 +184,12 @@ where
         tokio::time::sleep(STORE_RETRY).await;
     }
     None
+}
+
+/// Whether work was lost because its publish was cancelled, which is nothing to worry about.
+pub(crate) async fn is_cancelled(store: &dyn Store, publish: &Publish) -> bool {
+    let report = store.publish_report(publish.instance, publish.id).await;
+    matches!(report, Ok(Some(report)) if report.state == PublishState::Cancelled)
 }
 
 /// How long ago `earlier` was, for logs.

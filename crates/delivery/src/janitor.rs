@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Clock;
+use domain::idempotency::IDEMPOTENCY_KEPT;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(10 * 60);
 /// How many publishes one transaction deletes.
 const BATCH_LENGTH: usize = 100;
+/// How many keys of requests one transaction deletes.
+const KEYS_LENGTH: usize = 1000;
 
 /// What the janitor needs.
 #[derive(Debug)]
@@ -42,6 +45,17 @@ impl Janitor {
                 Ok(some) => pruned += some,
                 Err(error) => {
                     tracing::warn!(%error, "old publishes could not be deleted");
+                    break;
+                }
+            }
+        }
+        let since = self.clock.now().before(IDEMPOTENCY_KEPT);
+        while !self.stopping.is_cancelled() {
+            match self.store.prune_keys(since, KEYS_LENGTH).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "old keys of requests could not be deleted");
                     break;
                 }
             }

@@ -18,5 +18,6 @@ mod lanes;
 mod lease;
 mod planner;
 mod retry;
+mod schedule;
 mod sender;
 mod settle;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
 use domain::publish::{Publish, PublishId, PublishRequest};
-use store::publishes::{Lease, NewPublish, Plan};
+use store::publishes::{Lease, NewPublish, Once, Plan};
 
 /// How publishes are cut.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,7 @@ impl Planner {
         &self,
         instance: InstanceId,
         request: PublishRequest,
+        once: Option<Once>,
         now: Timestamp,
         lease: Option<Lease>,
     ) -> (NewPublish, Plan) {
@@ -32,19 +33,24 @@ impl Planner {
             id: PublishId::random(),
             instance,
             accepted_at: now,
+            send_at: request.send_at.map_or(now, |at| at.max(now)),
+            expires_at: request.expires_at,
             payloads: request.payloads,
         };
         let new = NewPublish {
             publish: Arc::new(publish),
             audience: request.audience,
+            once,
         };
-        (
-            new,
-            Plan {
-                job_span: self.job_span,
-                jobs_max: self.jobs_max,
-                lease,
-            },
-        )
+        (new, self.cut(lease))
+    }
+
+    /// How any publish is cut.
+    pub(crate) const fn cut(&self, lease: Option<Lease>) -> Plan {
+        Plan {
+            job_span: self.job_span,
+            jobs_max: self.jobs_max,
+            lease,
+        }
     }
 }

@@ -7,7 +7,7 @@ use domain::clock::Clock;
 use store::Store;
 use store::publishes::{Lease, RetryBatch, Settled};
 
-use crate::fanout::write;
+use crate::fanout::{is_cancelled, write};
 use crate::lease::Leases;
 use crate::measure;
 use crate::sender::{Due, Sender};
@@ -83,7 +83,7 @@ impl Retries {
         if settled == Some(Settled::Done) {
             measure::deliveries(&settlement.tallies);
             measure::dead_devices(settlement.dead.len());
-        } else {
+        } else if !is_cancelled(&*self.store, publish).await {
             tracing::warn!(publish = %publish.id, "the lease on some retries was lost");
         }
     }

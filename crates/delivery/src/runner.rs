@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::backoff::Backoff;
-use domain::clock::Clock;
-use domain::publish::{Audience, AudienceKind, PublishId, PublishRequest};
-use store::publishes::Job;
+use domain::clock::{Clock, Timestamp};
+use domain::idempotency::{IDEMPOTENCY_KEPT, Idempotency};
+use domain::instance::InstanceId;
+use domain::publish::{PublishId, PublishRequest};
+use store::lookup::Replayed;
+use store::publishes::{Accepted, Job, Lease, Once};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use crate::lease::Leases;
 use crate::measure::{self, Attempts};
 use crate::planner::Planner;
 use crate::retry::Retries;
+use crate::schedule::Schedule;
 use crate::sender::Sender;
 
 /// How a node delivers.
@@ -72,6 +76,37 @@ impl Default for Settings {
     }
 }
 
+/// What became of a request to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is a publish.
+    New(PublishId),
+    /// It repeats an earlier request, which made this publish.
+    Repeated(PublishId),
+    /// Its key was used for another request.
+    KeyReused,
+}
+
+/// What became of a request to publish again to the devices that a publish failed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// As with any other publish.
+    Taken(Taken),
+    /// The publish has work left, so its failures are not all known.
+    Unfinished,
+    /// The publish was not to be sent any more after a time that is past.
+    Expired,
+    /// There is no such publish.
+    Unknown,
+}
+
+fn once(idempotency: Idempotency, now: Timestamp) -> Once {
+    Once {
+        idempotency,
+        since: now.before(IDEMPOTENCY_KEPT),
+    }
+}
+
 /// Delivery on this node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Runner {
@@ -89,6 +124,8 @@ struct Shared {
     lanes: Lanes,
     /// Wakes the search for jobs: a place in a lane is free, or a publish was left for whoever has one.
     wake: Notify,
+    /// Wakes the schedule: a publish may be due earlier than it knows.
+    scheduled: Arc<Notify>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -141,6 +178,15 @@ impl Runner {
             job_span: settings.job_span,
             jobs_max: settings.jobs_per_publish_max,
         };
+        let schedule = Schedule {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            planner,
+            leases: leases.clone(),
+            poll: settings.poll,
+            wake: Arc::default(),
+            stopping: stopping.clone(),
+        };
         let tasks = TaskTracker::new();
         let shared = Shared {
             settings,
@@ -151,6 +197,7 @@ impl Runner {
             leases,
             lanes,
             wake: Notify::new(),
+            scheduled: Arc::clone(&schedule.wake),
             stopping,
             tasks,
         };
@@ -159,48 +206,98 @@ impl Runner {
         };
         runner.shared.tasks.spawn(retries.run());
         runner.shared.tasks.spawn(janitor.run());
+        runner.shared.tasks.spawn(schedule.run(runner.clone()));
         runner.shared.tasks.spawn(runner.clone().take_up());
         runner
     }
 
     /// Accepts a publish. When this returns, it is durable, and this node is on it (or, if it has its hands full, whoever
-    /// has a hand free first).
+    /// has a hand free first), or it waits for its time.
     pub async fn publish(
         &self,
         instance: &Instance,
         request: PublishRequest,
-    ) -> Result<PublishId, StoreError> {
+        idempotency: Option<Idempotency>,
+    ) -> Result<Taken, StoreError> {
         let shared = &self.shared;
-        let kind = match request.audience {
-            Audience::Interests(_) => AudienceKind::Interests,
-            Audience::Users(_) => AudienceKind::Users,
+        let kind = request.audience.kind();
+        let now = shared.clock.now();
+        let (permit, lease) = self.enter();
+        let once = idempotency.map(|idempotency| once(idempotency, now));
+        let (new, plan) = shared
+            .planner
+            .plan(instance.id(), request, once, now, lease);
+        let id = new.publish.id;
+        let is_later = new.publish.send_at > new.publish.accepted_at;
+        let jobs = match shared.store.create_publish(new, plan).await? {
+            Accepted::New(jobs) => jobs,
+            Accepted::Repeated(before) => return Ok(Taken::Repeated(before)),
+            Accepted::KeyReused => return Ok(Taken::KeyReused),
         };
+        measure::publish(kind.as_str());
+        if is_later {
+            shared.scheduled.notify_one();
+        } else {
+            self.begin(permit, jobs);
+        }
+        Ok(Taken::New(id))
+    }
+
+    /// Accepts a publish of what another one carries to the devices that it failed for.
+    pub async fn replay(
+        &self,
+        instance: InstanceId,
+        of: PublishId,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Replay, StoreError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let (permit, lease) = self.enter();
+        let once = idempotency.map(|idempotency| once(idempotency, now));
+        let plan = shared.planner.cut(lease);
+        let id = PublishId::random();
+        let replayed = shared
+            .store
+            .replay_publish(instance, of, id, once, plan, now);
+        Ok(match replayed.await? {
+            Replayed::Accepted(jobs) => {
+                measure::publish("failures");
+                self.begin(permit, jobs);
+                Replay::Taken(Taken::New(id))
+            }
+            Replayed::Repeated(before) => Replay::Taken(Taken::Repeated(before)),
+            Replayed::KeyReused => Replay::Taken(Taken::KeyReused),
+            Replayed::Unfinished => Replay::Unfinished,
+            Replayed::Expired => Replay::Expired,
+            Replayed::Unknown => Replay::Unknown,
+        })
+    }
+
+    /// A place in the express lane, with the lease that goes with it, if one is free and the node is not stopping.
+    fn enter(&self) -> (Option<Permit>, Option<Lease>) {
+        let shared = &self.shared;
         let permit = if shared.stopping.is_cancelled() {
             None
         } else {
             shared.lanes.try_enter()
         };
         let lease = permit.is_some().then(|| shared.leases.new_lease());
-        let (new, plan) = shared
-            .planner
-            .plan(instance.id(), request, shared.clock.now(), lease);
-        let id = new.publish.id;
-        let mut jobs = shared.store.create_publish(new, plan).await?.into_iter();
-        measure::publish(kind.as_str());
-        match (permit, jobs.next()) {
-            (Some(permit), Some(first)) => {
-                self.spawn(first, permit);
-                // Further shards need a place of their own; without one they go back to be claimed when there is.
-                for job in jobs {
-                    match shared.lanes.try_enter() {
-                        Some(permit) => self.spawn(job, permit),
-                        None => self.leave(&job),
-                    }
-                }
-            }
-            _ => shared.wake.notify_one(),
+        (permit, lease)
+    }
+
+    /// Begins jobs that are leased to this node; without any, looks for those that were left to whoever claims them.
+    pub(crate) fn begin(&self, mut permit: Option<Permit>, jobs: Vec<Job>) {
+        let shared = &self.shared;
+        if jobs.is_empty() || permit.is_none() {
+            shared.wake.notify_one();
         }
-        Ok(id)
+        for job in jobs {
+            // Further shards need a place of their own; without one they go back to be claimed when there is.
+            match permit.take().or_else(|| shared.lanes.try_enter()) {
+                Some(permit) => self.spawn(job, permit),
+                None => self.leave(&job),
+            }
+        }
     }
 
     /// Stops without loss: nothing new is begun, what is in flight is awaited and settled, the rest goes back to the store.

@@ -93,7 +93,8 @@ impl Sender {
         let origin = Origin {
             instance: publish.instance,
             publish: publish.id,
-            accepted_at: publish.accepted_at,
+            send_at: publish.send_at,
+            expires_at: publish.expires_at,
             now: self.clock.now(),
         };
         Batch {
@@ -125,6 +126,10 @@ impl Sender {
         let Some(way) = instance.way(platform) else {
             return Outcome::rejected("no_credential").into();
         };
+        if batch.publish.expires_at.is_some() && batch.publish.is_expired(self.clock.now()) {
+            // Settled as expired, since no retry can come in time.
+            return Outcome::retry("expired").into();
+        }
         let gate = batch.hosts[platform as usize].gate(&recipient.token);
         let place = match gate.enter().await {
             Ok(place) => place,

@@ -11,8 +11,9 @@ use domain::clock::Timestamp;
 use domain::device::{Platform, Recipient};
 use domain::outcome::{Outcome, OutcomeKind, Reason};
 use domain::publish::Publish;
+use domain::user::UserOrdinal;
 use gateway::Attempt;
-use store::publishes::{DeadDevice, NewRetry, Settlement, Tally};
+use store::publishes::{DeadDevice, Failure, NewRetry, Settlement, Tally, UserTally};
 
 /// Gathers the outcomes of one page, or of one batch of retries.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Settling<'a> {
     backoff: &'a Backoff,
     accepted: [u64; Platform::ALL.len()],
     ends: HashMap<(Platform, OutcomeKind, Reason), u64>,
+    /// Accepted and failed, of a publish to users.
+    users: HashMap<UserOrdinal, (u64, u64)>,
     settlement: Settlement,
 }
 
@@ -32,6 +35,7 @@ impl<'a> Settling<'a> {
             backoff,
             accepted: [0; Platform::ALL.len()],
             ends: HashMap::new(),
+            users: HashMap::new(),
             settlement: Settlement::default(),
         }
     }
@@ -54,9 +58,14 @@ impl<'a> Settling<'a> {
         let platform = recipient.token.platform();
         let kind = attempt.outcome.kind();
         match attempt.outcome {
-            Outcome::Accepted => self.accepted[platform as usize] += 1,
+            Outcome::Accepted => {
+                self.accepted[platform as usize] += 1;
+                if let Some(user) = recipient.user {
+                    self.users.entry(user).or_default().0 += 1;
+                }
+            }
             Outcome::Rejected { reason } | Outcome::CredentialBroken { reason } => {
-                self.end(platform, kind, reason);
+                self.end(recipient, kind, reason);
             }
             Outcome::TokenDead { reason, since } => {
                 let dead = DeadDevice {
@@ -65,23 +74,19 @@ impl<'a> Settling<'a> {
                     since,
                 };
                 self.settlement.dead.push(dead);
-                self.end(platform, kind, reason);
+                self.end(recipient, kind, reason);
             }
             Outcome::Retry { reason, after } => {
                 let due_at = now().after(self.backoff.wait(attempts, jitter(), after));
-                if due_at
-                    > self
-                        .publish
-                        .payloads
-                        .expires_at(platform, self.publish.accepted_at)
-                {
-                    self.end(platform, OutcomeKind::Expired, reason);
+                if due_at > self.publish.gives_up_at(platform) {
+                    self.end(recipient, OutcomeKind::Expired, reason);
                 } else {
                     self.settlement.retries.push(NewRetry {
                         device: recipient.device,
                         attempts,
                         due_at,
                         reason,
+                        user: recipient.user,
                     });
                 }
             }
@@ -95,6 +100,7 @@ impl<'a> Settling<'a> {
             attempts,
             due_at: now.after(Duration::ZERO),
             reason: "parked".into(),
+            user: recipient.user,
         };
         self.settlement.retries.push(retry);
     }
@@ -107,6 +113,12 @@ impl<'a> Settling<'a> {
             reason,
             count,
         };
+        let of_user = |(user, (accepted, failed))| UserTally {
+            user,
+            accepted,
+            failed,
+        };
+        self.settlement.users = self.users.into_iter().map(of_user).collect();
         let accepted = Platform::ALL
             .into_iter()
             .map(|platform| {
@@ -121,7 +133,19 @@ impl<'a> Settling<'a> {
         self.settlement
     }
 
-    fn end(&mut self, platform: Platform, outcome: OutcomeKind, reason: Reason) {
+    /// An end that is no acceptance. What may be taken another time is kept for that; a dead token never is.
+    fn end(&mut self, recipient: &Recipient, outcome: OutcomeKind, reason: Reason) {
+        if let Some(user) = recipient.user {
+            self.users.entry(user).or_default().1 += 1;
+        }
+        if outcome != OutcomeKind::TokenDead {
+            self.settlement.failures.push(Failure {
+                device: recipient.device,
+                outcome,
+                reason: reason.clone(),
+            });
+        }
+        let platform = recipient.token.platform();
         *self.ends.entry((platform, outcome, reason)).or_default() += 1;
     }
 }
@@ -145,6 +169,8 @@ mod tests {
             id: PublishId::random(),
             instance: InstanceId::random(),
             accepted_at: NOW,
+            send_at: NOW,
+            expires_at: None,
             payloads: request.payloads,
         }
     }
@@ -156,6 +182,7 @@ mod tests {
             bundle_id: None,
             environment: ApnsEnvironment::Production,
             registered_at: NOW,
+            user: None,
         }
     }
 
@@ -259,5 +286,53 @@ mod tests {
         settling.take(&recipient(4), learned, 1, || 0.0, || NOW);
         let kept = settling.finish().environments;
         assert_eq!(kept, [(DeviceOrdinal(4), ApnsEnvironment::Sandbox)]);
+    }
+
+    #[test]
+    fn users_are_told_apart_and_failures_kept() {
+        let publish = publish(r#"{"data":{}}"#);
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(&publish, &backoff);
+        let outcomes = [
+            (1, Outcome::Accepted),
+            (1, Outcome::rejected("payload")),
+            (2, Outcome::token_dead("unregistered")),
+            (2, Outcome::credential_broken("refused")),
+            (3, Outcome::retry("throttled")),
+        ];
+        for (device, (user, outcome)) in (1..).zip(outcomes) {
+            let recipient = Recipient {
+                user: Some(UserOrdinal(user)),
+                ..recipient(device)
+            };
+            settling.take(&recipient, attempt(outcome), 1, || 0.5, || NOW);
+        }
+        let mut settlement = settling.finish();
+        settlement.users.sort_by_key(|tally| tally.user);
+        let users: Vec<_> = settlement
+            .users
+            .iter()
+            .map(|tally| (tally.user.0, tally.accepted, tally.failed))
+            .collect();
+        assert_eq!(users, [(1, 1, 1), (2, 0, 2)]);
+        let failed: Vec<_> = settlement.failures.iter().map(|f| f.device.0).collect();
+        assert_eq!(failed, [2, 4], "a dead token is not tried again");
+        assert_eq!(settlement.retries[0].user, Some(UserOrdinal(3)));
+    }
+
+    #[test]
+    fn the_end_of_a_publish_ends_its_retries() {
+        let publish = Publish {
+            expires_at: Some(NOW.after(Duration::from_secs(10))),
+            ..publish(r#"{"data":{}}"#)
+        };
+        let retry = |secs| Outcome::Retry {
+            reason: Cow::Borrowed("throttled"),
+            after: Some(Duration::from_secs(secs)),
+        };
+        assert_eq!(settle(&publish, retry(5), NOW).retries.len(), 1);
+        let settlement = settle(&publish, retry(11), NOW);
+        assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
+        assert_eq!(settlement.failures.len(), 1);
     }
 }

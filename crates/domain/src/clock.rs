@@ -166,6 +166,34 @@ mod tests {
     }
 
     #[test]
+    fn rfc_3339_and_nothing_else_is_read() {
+        let at = Some(Timestamp::from_millis(1_700_000_000_123));
+        for good in [
+            "2023-11-14T22:13:20.123Z",
+            "2023-11-14t22:13:20.123z",
+            "2023-11-14T23:13:20.123+01:00",
+            "2023-11-14T22:13:20.1239-00:00",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(good), at, "{good}");
+        }
+        for bad in [
+            "",
+            "tomorrow",
+            "2023-11-14",
+            "2023-11-14T22:13:20",
+            "2023-11-14T22Z",
+            "20231114T221320Z",
+            "2023-11-14T22:13:20+01:00[Europe/Berlin]",
+            "2023-13-14T22:13:20Z",
+            "1700000000",
+            "2023-11-14T22:13:20.123Z ",
+            "é023-11-14T22:13:20Z",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn arithmetic_saturates_and_since_is_never_negative() {
         let late = Timestamp::from_millis(i64::MAX);
         assert_eq!(late.after(Duration::from_secs(1)), late);

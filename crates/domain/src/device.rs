@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::instance::InstanceId;
+use crate::user::UserOrdinal;
 
 pub use subscription::WebPushSubscription;
 
@@ -338,6 +339,8 @@ pub struct Recipient {
     pub environment: ApnsEnvironment,
     /// When the device registered this token last. A gateway's word that the token died earlier than this is outdated.
     pub registered_at: Timestamp,
+    /// Whose device it is, where the publish is to users; `None` where it is not, whoever has the device.
+    pub user: Option<UserOrdinal>,
 }
 
 #[cfg(test)]

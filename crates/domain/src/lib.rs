@@ -8,6 +8,7 @@ pub mod beams_token;
 pub mod clock;
 pub mod credential;
 pub mod device;
+pub mod idempotency;
 pub mod instance;
 pub mod interest;
 pub mod jws;

@@ -51,8 +51,10 @@ pub struct Origin {
     pub instance: InstanceId,
     /// The publish.
     pub publish: PublishId,
-    /// When the publish was accepted.
-    pub accepted_at: Timestamp,
+    /// From when its times to live count: when it was accepted, or is to be sent.
+    pub send_at: Timestamp,
+    /// When the whole publish ends, whatever its payloads say.
+    pub expires_at: Option<Timestamp>,
     /// Now, which counts against the time to live.
     pub now: Timestamp,
 }
@@ -103,22 +105,22 @@ impl Payloads {
         }
     }
 
-    /// When a delivery to this platform is given up, for a publish accepted at `accepted_at`.
-    pub fn expires_at(&self, platform: Platform, accepted_at: Timestamp) -> Timestamp {
-        let latest = accepted_at.after(TIME_TO_LIVE_MAX);
+    /// When a delivery to this platform is given up, for a publish sent at `send_at`.
+    pub fn expires_at(&self, platform: Platform, send_at: Timestamp) -> Timestamp {
+        let latest = send_at.after(TIME_TO_LIVE_MAX);
         let own = match platform {
             Platform::Apns => self
                 .apns
                 .as_ref()
-                .and_then(|payload| payload.expires_at(accepted_at)),
+                .and_then(|payload| payload.expires_at(send_at)),
             Platform::Fcm => self
                 .fcm
                 .as_ref()
-                .map(|payload| accepted_at.after(payload.time_to_live())),
+                .map(|payload| send_at.after(payload.time_to_live())),
             Platform::Web => self
                 .web
                 .as_ref()
-                .map(|payload| accepted_at.after(payload.time_to_live())),
+                .map(|payload| send_at.after(payload.time_to_live())),
         };
         own.unwrap_or(latest).min(latest)
     }
@@ -126,7 +128,11 @@ impl Payloads {
 
 /// What is left of `time_to_live` now, in seconds, rounded up: a payload that is sent at once goes with all of it.
 pub(crate) fn remaining_secs(time_to_live: Duration, origin: &Origin) -> u64 {
-    let left = time_to_live.saturating_sub(origin.now.since(origin.accepted_at));
+    let left = time_to_live.saturating_sub(origin.now.since(origin.send_at));
+    let left = match origin.expires_at {
+        Some(end) => left.min(end.since(origin.now)),
+        None => left,
+    };
     left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 

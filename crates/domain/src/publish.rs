@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -25,6 +26,9 @@ pub const USERS_PER_PUBLISH_MAX: usize = 1000;
 pub const INTERESTS_BODY_LENGTH_MAX: usize = 10 * 1024;
 /// The largest body of any publish, in bytes. Beams: publish-api reference, for users.
 pub const PUBLISH_BODY_LENGTH_MAX: usize = 200 * 1024;
+
+/// How far ahead a publish may be scheduled: a year, leap years too.
+pub const SCHEDULED_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The id of a publish: `pubid-<uuid>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +101,24 @@ pub enum AudienceKind {
     Users,
 }
 
+impl Audience {
+    /// Of which kind it is.
+    pub const fn kind(&self) -> AudienceKind {
+        match self {
+            Self::Interests(_) => AudienceKind::Interests,
+            Self::Users(_) => AudienceKind::Users,
+        }
+    }
+
+    /// How many it names; what they stand for may be none or many.
+    pub fn named(&self) -> usize {
+        match self {
+            Self::Interests(names) => names.len(),
+            Self::Users(ids) => ids.len(),
+        }
+    }
+}
+
 impl AudienceKind {
     /// The key in the body.
     pub const fn as_str(self) -> &'static str {
@@ -148,6 +170,12 @@ pub struct PublishRequest {
     pub audience: Audience,
     /// What it carries.
     pub payloads: Payloads,
+    /// When to send it; at once where absent or past.
+    pub send_at: Option<Timestamp>,
+    /// After when nothing of it may be sent any more.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is only to be checked and counted.
+    pub dry_run: bool,
 }
 
 /// A publish that was accepted.
@@ -159,8 +187,25 @@ pub struct Publish {
     pub instance: InstanceId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// When it is sent, from when its times to live count: when it was accepted, or later if asked.
+    pub send_at: Timestamp,
+    /// After when nothing of it may be sent any more, whatever its times to live.
+    pub expires_at: Option<Timestamp>,
     /// What it carries.
     pub payloads: Payloads,
+}
+
+impl Publish {
+    /// When a delivery to this platform is given up.
+    pub fn gives_up_at(&self, platform: Platform) -> Timestamp {
+        let own = self.payloads.expires_at(platform, self.send_at);
+        self.expires_at.map_or(own, |end| end.min(own))
+    }
+
+    /// Whether the whole publish is over at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 impl PublishRequest {
@@ -196,7 +241,64 @@ impl PublishRequest {
             );
         }
         check_sizes(&payloads)?;
-        Ok(Self { audience, payloads })
+        Ok(Self {
+            audience,
+            payloads,
+            send_at: time_of(&fields, "sendAt")?,
+            expires_at: time_of(&fields, "expiresAt")?,
+            dry_run: flag_of(&fields, "dryRun")?,
+        })
+    }
+
+    /// Checks its times against the present one, which [`PublishRequest::parse`] does not know.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), InvalidPublish> {
+        if self
+            .send_at
+            .is_some_and(|at| at.since(now) > SCHEDULED_AHEAD_MAX)
+        {
+            return Err(InvalidPublish::new(
+                "sendAt",
+                "must be at most 366 days ahead",
+            ));
+        }
+        match (self.expires_at, self.send_at) {
+            (Some(end), _) if end <= now => Err(InvalidPublish::new("expiresAt", "is in the past")),
+            (Some(end), Some(at)) if end <= at => Err(InvalidPublish::new(
+                "expiresAt",
+                "must be later than sendAt",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A field of the request itself; JSON `null` counts as absent.
+fn text_of<'a>(fields: &'a RawObject, name: &str) -> Option<&'a str> {
+    let raw = fields.get(name).map(|raw| raw.get())?;
+    (raw != "null").then_some(raw)
+}
+
+fn time_of(fields: &RawObject, name: &str) -> Result<Option<Timestamp>, InvalidPublish> {
+    let Some(raw) = text_of(fields, name) else {
+        return Ok(None);
+    };
+    serde_json::from_str::<String>(raw)
+        .ok()
+        .and_then(|text| Timestamp::parse_rfc3339(&text))
+        .map(Some)
+        .ok_or_else(|| {
+            InvalidPublish::new(
+                name,
+                "must be a time as RFC 3339 has it, such as 2030-01-31T08:00:00Z",
+            )
+        })
+}
+
+fn flag_of(fields: &RawObject, name: &str) -> Result<bool, InvalidPublish> {
+    match text_of(fields, name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(InvalidPublish::new(name, "must be true or false")),
     }
 }
 
@@ -244,7 +346,8 @@ fn check_sizes(payloads: &Payloads) -> Result<(), InvalidPublish> {
     let origin = Origin {
         instance: InstanceId::from_uuid(Uuid::nil()),
         publish: PublishId::from_uuid(Uuid::nil()),
-        accepted_at: Timestamp::from_millis(0),
+        send_at: Timestamp::from_millis(0),
+        expires_at: None,
         now: Timestamp::from_millis(0),
     };
     let check = |platform: Platform, length: usize, max: usize| {

@@ -17,6 +17,10 @@ pub const DEVICES_PER_USER_AND_PLATFORM_MAX: u32 = 100;
 #[serde(try_from = "String", into = "String")]
 pub struct UserId(String);
 
+/// The number of a user inside a store: unique across instances, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserOrdinal(pub i64);
+
 /// Why a string is no user id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUserId {

@@ -35,7 +35,8 @@ fn origin() -> Origin {
     Origin {
         instance: InstanceId::parse("8f9a6e22-2483-49aa-8552-125f1a4c5781").unwrap(),
         publish: PublishId::parse("pubid-33f3f68e-b0c5-438f-b50f-fae93f6c48df").unwrap(),
-        accepted_at: ACCEPTED,
+        send_at: ACCEPTED,
+        expires_at: None,
         // Not quite ten seconds later, which counts as nine.
         now: Timestamp::from_millis(ACCEPTED.as_millis() + 9_990),
     }

@@ -19,6 +19,7 @@
 pub mod conformance;
 pub mod devices;
 pub mod instances;
+pub mod lookup;
 pub mod publishes;
 pub mod sqlite;
 pub mod transfer;
@@ -33,15 +34,19 @@ use domain::device::{
 };
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
-use domain::publish::PublishId;
+use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 
 use devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
+use lookup::{
+    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
+    Replayed, UserOutcome,
+};
 use publishes::{
-    Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded,
+    Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
     RetryBatch, RetryId, Settled, Settlement,
 };
 use transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
@@ -233,8 +238,52 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Accepts a publish: writes it and its jobs, resolves its audience. The jobs that `plan` leases to the caller are
     /// returned, ready to run; none if nobody can be in the audience, and then the publish is finished at once.
+    /// A publish that is to be sent later than it is accepted is scheduled: it has no jobs yet, and its audience is
+    /// resolved when it is sent. Of concurrent calls with the same key in the same instance, one makes a publish.
     /// [`StoreError::UnknownInstance`] if there is no such instance.
-    async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Vec<Job>, StoreError>;
+    async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError>;
+
+    /// Begins up to `limit` scheduled publishes whose time has come, the most overdue first: resolves their audiences and
+    /// writes their jobs, as [`Store::create_publish`] does. Each is begun by one caller only.
+    async fn start_scheduled(
+        &self,
+        plan: Plan,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError>;
+
+    /// When the next scheduled publish is to be sent, past or not; `None` if there is none.
+    async fn next_scheduled(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Calls off what of a publish has not been sent: it is not scheduled any more, its jobs and retries go, and their fences
+    /// are no good. What is in flight may still arrive, and is not tallied.
+    async fn cancel_publish(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        now: Timestamp,
+    ) -> Result<Cancelled, StoreError>;
+
+    /// Accepts a publish `fresh` of what `id` carries to the devices that it [failed](Store::publish_failures) for, as far as
+    /// they are still there. `id` is kept until `fresh` is finished.
+    async fn replay_publish(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        fresh: PublishId,
+        once: Option<Once>,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Replayed, StoreError>;
+
+    /// How many devices of these platforms an audience has, each once. Costs time, not memory, in proportion to its devices,
+    /// and holds nobody else up meanwhile; so what changes while it counts may be counted or not.
+    async fn count_audience(
+        &self,
+        instance: InstanceId,
+        audience: Audience,
+        platforms: Vec<Platform>,
+    ) -> Result<AudienceCount, StoreError>;
 
     /// Claims up to `limit` jobs that nobody holds a running lease on, oldest first. Each is returned to one caller only.
     async fn claim_jobs(
@@ -306,14 +355,47 @@ pub trait Store: Send + Sync + fmt::Debug {
         id: PublishId,
     ) -> Result<Option<PublishReport>, StoreError>;
 
+    /// Publishes of an instance, all or those in one state, the newest first, behind `after`, at most `limit`.
+    async fn list_publishes(
+        &self,
+        instance: InstanceId,
+        state: Option<PublishState>,
+        after: Option<PublishCursor>,
+        limit: usize,
+    ) -> Result<PublishPage, StoreError>;
+
+    /// What became of a publish for each user it named, ascending by bytes, behind `after`, at most `limit`: also for those who
+    /// had no device. Nobody where it named none, or is still scheduled. `None` if there is no such publish.
+    async fn publish_users(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Option<Vec<UserOutcome>>, StoreError>;
+
+    /// The deliveries of a publish that ended rejected, expired or with a broken credential, ascending by the device's
+    /// number, behind `after`, at most `limit`. `None` if there is no such publish.
+    async fn publish_failures(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<Option<Vec<Failed>>, StoreError>;
+
     /// Counts reported events, once per device, publish and kind. The answers are in the order of the events.
     async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError>;
 
     /// How much work waits.
     async fn queue_depth(&self, now: Timestamp) -> Result<QueueDepth, StoreError>;
 
-    /// Deletes up to `limit` publishes that finished before `before`, with their tallies and events. How many it deleted.
+    /// Deletes up to `limit` publishes that finished before `before`, with all that belongs to them, but for those that are
+    /// being replayed. How many it deleted.
     async fn prune_publishes(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+
+    /// Deletes up to `limit` keys of requests that were first used before `before`. How many it deleted.
+    async fn prune_keys(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     /// Whether the store can be read and written now. For readiness checks.
     async fn check(&self) -> Result<(), StoreError>;

@@ -1,13 +1,15 @@
-//! What a store keeps of a publish, of its work, and of what became of it.
+//! What a store keeps of a publish and of its work. What it tells of one afterwards is in [`crate::lookup`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::device::{ApnsEnvironment, DeviceId, DeviceOrdinal, GatewayToken, Platform, Recipient};
+use domain::idempotency::Idempotency;
 use domain::instance::InstanceId;
 use domain::outcome::{OutcomeKind, Reason};
 use domain::publish::{Audience, Publish, PublishId};
+use domain::user::UserOrdinal;
 use uuid::Uuid;
 
 /// A node's claim on work, until it ends or is renewed.
@@ -31,13 +33,45 @@ pub struct JobId(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RetryId(pub i64);
 
-/// A publish to be accepted.
+/// A request's key, and how long one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The key and what it stands for.
+    pub idempotency: Idempotency,
+    /// A key that was first used before this counts as never used.
+    pub since: Timestamp,
+}
+
+/// A publish to be accepted. It is scheduled if it is to be sent later than it is accepted.
 #[derive(Debug, Clone)]
 pub struct NewPublish {
     /// The publish; its payloads are kept as JSON.
     pub publish: Arc<Publish>,
     /// Whom it is for.
     pub audience: Audience,
+    /// The key of the request, where it has one.
+    pub once: Option<Once>,
+}
+
+/// What became of a publish to be accepted.
+#[derive(Debug)]
+pub enum Accepted {
+    /// It is written. The jobs that were leased to the caller.
+    New(Vec<Job>),
+    /// The request repeats an earlier one, which made this publish. Nothing was written.
+    Repeated(PublishId),
+    /// The request's key was used for another request. Nothing was written.
+    KeyReused,
+}
+
+impl Accepted {
+    /// The jobs of a new publish; none of any other.
+    pub fn into_jobs(self) -> Vec<Job> {
+        match self {
+            Self::New(jobs) => jobs,
+            Self::Repeated(_) | Self::KeyReused => Vec::new(),
+        }
+    }
 }
 
 /// How a new publish is cut into jobs, and who begins.
@@ -81,6 +115,8 @@ pub enum ResolvedAudience {
     Interests(Vec<i64>),
     /// Numbers of users.
     Users(Vec<i64>),
+    /// The number of a publish: the devices that it failed for.
+    FailuresOf(i64),
 }
 
 /// Devices read at once, ascending by ordinal, each once.
@@ -127,6 +163,8 @@ pub struct NewRetry {
     pub due_at: Timestamp,
     /// Why the last attempt failed.
     pub reason: Reason,
+    /// As the recipient has it.
+    pub user: Option<UserOrdinal>,
 }
 
 /// A device whose gateway token a gateway declared dead.
@@ -153,6 +191,28 @@ pub struct Tally {
     pub count: u64,
 }
 
+/// A delivery that ended as rejected, expired, or with a broken credential: kept to be seen and replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The device.
+    pub device: DeviceOrdinal,
+    /// Which end.
+    pub outcome: OutcomeKind,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// How many deliveries to one user's devices had their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserTally {
+    /// The user.
+    pub user: UserOrdinal,
+    /// Those that a gateway took.
+    pub accepted: u64,
+    /// The others.
+    pub failed: u64,
+}
+
 /// What became of a page, or of a batch of retries: all that one transaction has to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
@@ -164,6 +224,10 @@ pub struct Settlement {
     pub retries: Vec<NewRetry>,
     /// Which of Apple's gateways answered for a device, where it is news.
     pub environments: Vec<(DeviceOrdinal, ApnsEnvironment)>,
+    /// The ends once more for each user, where the publish is to users.
+    pub users: Vec<UserTally>,
+    /// What cannot be delivered as it is.
+    pub failures: Vec<Failure>,
 }
 
 /// What became of a settlement.
@@ -172,7 +236,7 @@ pub struct Settlement {
 pub enum Settled {
     /// It is written.
     Done,
-    /// Nothing was written: another node has the work now.
+    /// Nothing was written: another node has the work now, or the publish was cancelled.
     LeaseLost,
 }
 
@@ -219,25 +283,6 @@ pub enum Recorded {
     Repeated,
     /// The instance has no such publish or device; not counted.
     Unknown,
-}
-
-/// What is known of a publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishReport {
-    /// The publish.
-    pub id: PublishId,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// When the last of its deliveries had its end; `None` while there is work left.
-    pub finished_at: Option<Timestamp>,
-    /// The ends so far.
-    pub tallies: Vec<Tally>,
-    /// Deliveries that wait for another attempt.
-    pub retries: u64,
-    /// Devices that reported to have got it.
-    pub delivered: u64,
-    /// Devices that reported that it was opened.
-    pub opened: u64,
 }
 
 /// How much work waits.

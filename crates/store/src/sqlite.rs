@@ -5,9 +5,13 @@
 //! locks see to that. SQL stands in this folder alone, a file for each noun, as plain functions on a connection that run
 //! inside a transaction somebody else began.
 
+mod accept;
 mod audience;
+
 mod cache;
+mod cancel;
 mod columns;
+mod count;
 mod devices;
 mod error;
 mod events;
@@ -16,11 +20,15 @@ mod import;
 mod instances;
 mod interests;
 mod jobs;
+mod keys;
+mod lookup;
 mod prune;
 mod publishes;
 mod queue;
 mod readers;
+mod replay;
 mod retries;
+mod scheduled;
 mod schema;
 mod settlement;
 mod store;

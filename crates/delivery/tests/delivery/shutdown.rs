@@ -58,12 +58,15 @@ async fn another_node_takes_over_what_a_dead_one_held() {
         id: domain::publish::PublishId::random(),
         instance: world.instance,
         accepted_at: world.clock.now(),
+        send_at: world.clock.now(),
+        expires_at: None,
         payloads: request.payloads,
     };
     let id = publish.id;
     let new = store::publishes::NewPublish {
         publish: publish.into(),
         audience: request.audience,
+        once: None,
     };
     let until = world.clock.now().after(short.lease);
     let lease = store::publishes::Lease {
@@ -80,7 +83,8 @@ async fn another_node_takes_over_what_a_dead_one_held() {
         .await
         .create_publish(new, plan)
         .await
-        .unwrap();
+        .unwrap()
+        .into_jobs();
     assert_eq!(held.len(), 3);
 
     let node = world.start(short);

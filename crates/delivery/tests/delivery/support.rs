@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::instances::Instances;
-use delivery::runner::{Runner, Settings};
+use delivery::runner::{Runner, Settings, Taken};
 use delivery::vault::Vault;
 use domain::backoff::Backoff;
 use domain::clock::{Clock, SystemClock};
@@ -21,7 +21,7 @@ use gateway::Gateways;
 use serde_json::{Value, json};
 use store::Store;
 use store::devices::{Bound, Changed};
-use store::publishes::PublishReport;
+use store::lookup::PublishReport;
 use store::sqlite::{SqliteSettings, SqliteStore};
 
 /// How long a test waits for something that must happen. Far more than it takes; a test that gets here has failed.
@@ -267,7 +267,10 @@ impl Node {
         body[kind.as_str()] = json!(audience);
         let request = PublishRequest::parse(kind, body.to_string().as_bytes()).unwrap();
         let instance = self.instances.get(self.instance).await.unwrap().unwrap();
-        self.runner.publish(&instance, request).await.unwrap()
+        match self.runner.publish(&instance, request, None).await.unwrap() {
+            Taken::New(id) => id,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn stop(&self) {

@@ -186,10 +186,10 @@ impl ApnsPayload {
     }
 
     /// When APNs and we give up, where the payload says so. 0 means "now or never" to APNs.
-    pub fn expires_at(&self, accepted_at: Timestamp) -> Option<Timestamp> {
+    pub fn expires_at(&self, send_at: Timestamp) -> Option<Timestamp> {
         self.expiration.map(|at| {
             if at == 0 {
-                accepted_at
+                send_at
             } else {
                 Timestamp::from_secs(at)
             }
@@ -237,7 +237,13 @@ impl ApnsPayload {
             } else {
                 self.priority
             },
-            expiration: self.expiration,
+            expiration: match origin.expires_at {
+                Some(end) => Some(
+                    self.expiration
+                        .map_or(end.as_secs(), |own| own.min(end.as_secs())),
+                ),
+                None => self.expiration,
+            },
             collapse_id: self.collapse_id.clone(),
         }
     }

@@ -173,6 +173,9 @@ impl FcmPayload {
         for (name, given) in &self.native {
             merge(message.entry(name.as_str()).or_insert(Value::Null), given);
         }
+        if origin.expires_at.is_some() {
+            cap_native_ttl(&mut message, remaining_secs(TIME_TO_LIVE_MAX, origin));
+        }
         let click_action = track_opens(&mut message);
         let entry = PusherEntry {
             instance_id: origin.instance.to_string(),
@@ -199,8 +202,9 @@ impl FcmPayload {
     /// `message.android`, out of the legacy shape.
     fn android(&self, origin: &Origin) -> Map<String, Value> {
         let mut android = Map::new();
-        if let Some(secs) = self.time_to_live_secs {
-            let left = remaining_secs(Duration::from_secs(secs.into()), origin);
+        // Without either, it is left to FCM, whose default is as long as may be.
+        if self.time_to_live_secs.is_some() || origin.expires_at.is_some() {
+            let left = remaining_secs(self.time_to_live(), origin);
             android.insert("ttl".into(), format!("{left}s").into());
         }
         if let Some(key) = &self.collapse_key {
@@ -230,6 +234,25 @@ fn merge(under: &mut Value, over: &Value) {
             }
         }
         (under, over) => *under = over.clone(),
+    }
+}
+
+/// Keeps a time to live in v1's own terms (`"3.5s"`) within the end of the whole publish.
+fn cap_native_ttl(message: &mut Map<String, Value>, most: u64) {
+    let Some(ttl) = message
+        .get_mut("android")
+        .and_then(|android| android.get_mut("ttl"))
+    else {
+        return;
+    };
+    let secs = ttl
+        .as_str()
+        .and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
+    // What is no duration is FCM's to refuse.
+    if secs.is_some_and(|secs| {
+        Duration::try_from_secs_f64(secs).is_ok_and(|own| own > Duration::from_secs(most))
+    }) {
+        *ttl = format!("{most}s").into();
     }
 }
 

@@ -95,7 +95,8 @@ impl Fixture {
         let origin = Origin {
             instance: InstanceId::random(),
             publish: self.publish,
-            accepted_at: now,
+            send_at: now,
+            expires_at: None,
             now,
         };
         self.payloads.render(platform, &origin).unwrap()
@@ -120,6 +121,7 @@ pub(crate) fn recipient(token: GatewayToken) -> Recipient {
         bundle_id: Some(BundleId::parse("com.example.app").unwrap()),
         environment: ApnsEnvironment::Production,
         registered_at: Timestamp::from_secs(0),
+        user: None,
     }
 }
 

@@ -57,6 +57,7 @@ async fn send(channel: &Channel, to: SocketAddr) -> Outcome {
         bundle_id: None,
         environment: ApnsEnvironment::Production,
         registered_at: Timestamp::from_secs(0),
+        user: None,
     };
     let message = WebPushMessage {
         plaintext: b"{}".to_vec(),

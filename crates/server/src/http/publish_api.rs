@@ -7,6 +7,7 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::post;
 use delivery::instances::Instance;
+use delivery::runner::Taken;
 use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishRequest};
 use serde_json::json;
 
@@ -33,7 +34,10 @@ async fn accept(
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let request = PublishRequest::parse(kind, body)?;
-    let id = api.shared.runner.publish(instance, request).await?;
+    let taken = api.shared.runner.publish(instance, request, None).await?;
+    let Taken::New(id) = taken else {
+        return Err(ApiError::Internal);
+    };
     tracing::info!(instance = %instance.id(), publish = %id, audience = kind.as_str(), "accepted {id}");
     Ok(json(&json!({"publishId": id.to_string()})))
 }

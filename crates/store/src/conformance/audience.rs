@@ -207,8 +207,13 @@ pub async fn users_match_a_naive_model(store: Arc<dyn Store>) {
         let new = NewPublish {
             publish: publish(instance, &Platform::ALL),
             audience: to_users(&texts),
+            once: None,
         };
-        let jobs = store.create_publish(new, LEASED()).await.unwrap();
+        let jobs = store
+            .create_publish(new, LEASED())
+            .await
+            .unwrap()
+            .into_jobs();
         let expected: BTreeSet<GatewayTokenKey> = named
             .iter()
             .filter_map(|name| model.get(name))
@@ -246,8 +251,13 @@ pub async fn only_platforms_of_the_publish_are_kept(store: Arc<dyn Store>) {
         let new = NewPublish {
             publish: publish(instance, platforms),
             audience: to_interests(&["news"]),
+            once: None,
         };
-        let jobs = store.create_publish(new, LEASED()).await.unwrap();
+        let jobs = store
+            .create_publish(new, LEASED())
+            .await
+            .unwrap()
+            .into_jobs();
         let found = all_of(&store, &jobs[0], 4).await;
         assert_eq!(found.len(), 10 * platforms.len());
         assert!(
@@ -264,8 +274,13 @@ pub async fn a_page_ends_although_nobody_is_wanted(store: Arc<dyn Store>) {
     let new = NewPublish {
         publish: publish(instance, &[Platform::Web]),
         audience: to_interests(&["news"]),
+        once: None,
     };
-    let jobs = store.create_publish(new, LEASED()).await.unwrap();
+    let jobs = store
+        .create_publish(new, LEASED())
+        .await
+        .unwrap()
+        .into_jobs();
     let page = store
         .audience_page(&jobs[0], jobs[0].cursor, 2)
         .await
@@ -281,8 +296,13 @@ pub async fn a_deleted_device_is_left_out(store: Arc<dyn Store>) {
     let new = NewPublish {
         publish: publish(instance, &Platform::ALL),
         audience: to_interests(&["news"]),
+        once: None,
     };
-    let jobs = store.create_publish(new, LEASED()).await.unwrap();
+    let jobs = store
+        .create_publish(new, LEASED())
+        .await
+        .unwrap()
+        .into_jobs();
     let first = store
         .audience_page(&jobs[0], jobs[0].cursor, 3)
         .await

@@ -32,12 +32,13 @@ async fn recipient(
     let new = crate::publishes::NewPublish {
         publish: publish(instance, &[platform]),
         audience: to_interests(&["news"]),
+        once: None,
     };
     let plan = crate::publishes::Plan {
         lease: Some(lease(1, 0)),
         ..UNLEASED
     };
-    let jobs = store.create_publish(new, plan).await.unwrap();
+    let jobs = store.create_publish(new, plan).await.unwrap().into_jobs();
     let page = store
         .audience_page(jobs.first()?, jobs[0].cursor, 10)
         .await

@@ -62,7 +62,11 @@ pub async fn unknown_instances_are_told(store: Arc<dyn Store>) {
     );
     let publish = publish(nobody, &[Platform::Fcm]);
     let audience = to_interests(&["x"]);
-    let new = NewPublish { publish, audience };
+    let new = NewPublish {
+        publish,
+        audience,
+        once: None,
+    };
     unknown(store.create_publish(new, UNLEASED).await.map(drop));
     assert!(store.instances().await.unwrap().is_empty());
 }

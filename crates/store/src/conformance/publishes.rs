@@ -14,7 +14,14 @@ pub async fn an_unknown_instance_cannot_publish(store: Arc<dyn Store>) {
     let publish = publish(InstanceId::random(), &[Platform::Web]);
     let audience = to_users(&["ann"]);
     let created = store
-        .create_publish(NewPublish { publish, audience }, UNLEASED)
+        .create_publish(
+            NewPublish {
+                publish,
+                audience,
+                once: None,
+            },
+            UNLEASED,
+        )
         .await;
     assert!(
         matches!(created, Err(StoreError::UnknownInstance)),
@@ -74,12 +81,14 @@ pub async fn a_publish_survives_in_full(store: Arc<dyn Store>) {
     let new = NewPublish {
         publish: Arc::clone(&publish),
         audience: to_interests(&["news"]),
+        once: None,
     };
     assert!(
         store
             .create_publish(new, UNLEASED)
             .await
             .unwrap()
+            .into_jobs()
             .is_empty(),
         "nobody was to be leased the job"
     );

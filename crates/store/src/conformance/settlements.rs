@@ -45,12 +45,18 @@ async fn job_for(store: &Arc<dyn Store>, instance: InstanceId, platform: Platfor
     let new = NewPublish {
         publish: publish(instance, &[platform]),
         audience: to_interests(&["news"]),
+        once: None,
     };
     let plan = Plan {
         lease: Some(lease(1, 0)),
         ..UNLEASED
     };
-    store.create_publish(new, plan).await.unwrap().remove(0)
+    store
+        .create_publish(new, plan)
+        .await
+        .unwrap()
+        .into_jobs()
+        .remove(0)
 }
 
 pub async fn a_publish_finishes_with_its_last_job(store: Arc<dyn Store>) {

@@ -20,9 +20,9 @@ use uuid::Uuid;
 use crate::Store;
 use crate::devices::{Bound, Changed};
 use crate::instances::{NewInstance, NewSecretKey};
+use crate::lookup::PublishReport;
 use crate::publishes::{
-    Fence, Job, Lease, NewPublish, NewRetry, Plan, PublishReport, RetryBatch, RetryId, Settled,
-    Settlement, Tally,
+    Fence, Job, Lease, NewPublish, NewRetry, Plan, RetryBatch, RetryId, Settled, Settlement, Tally,
 };
 
 /// A moment that all tests begin at, `secs` later.
@@ -196,6 +196,8 @@ pub fn publish(instance: InstanceId, platforms: &[Platform]) -> Arc<Publish> {
         id: PublishId::random(),
         instance,
         accepted_at: at(0),
+        send_at: at(0),
+        expires_at: None,
         payloads: request.payloads,
     })
 }
@@ -210,9 +212,17 @@ pub async fn publish_to(
     let publish = publish(instance, &[Platform::Fcm]);
     let id = publish.id;
     let jobs = store
-        .create_publish(NewPublish { publish, audience }, plan)
+        .create_publish(
+            NewPublish {
+                publish,
+                audience,
+                once: None,
+            },
+            plan,
+        )
         .await
-        .unwrap();
+        .unwrap()
+        .into_jobs();
     (id, jobs)
 }
 
@@ -283,6 +293,7 @@ pub fn retry(device: DeviceOrdinal, due_at: Timestamp) -> NewRetry {
         attempts: 1,
         due_at,
         reason: "throttled".into(),
+        user: None,
     }
 }
 

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use domain::device::{DeviceOrdinal, Platform};
+use domain::user::UserOrdinal;
 use rusqlite::{Connection, params};
 
 use super::columns;
@@ -27,8 +28,10 @@ pub(super) const SUBSCRIBERS: &str = "SELECT device FROM subscriptions
     WHERE interest = ?1 AND device > ?2 AND device <= ?3 ORDER BY device LIMIT ?4";
 pub(super) const USER_DEVICES: &str = "SELECT device FROM devices
     WHERE user_number = ?1 AND device > ?2 AND device <= ?3 ORDER BY device LIMIT ?4";
+pub(super) const FAILED_DEVICES: &str = "SELECT device FROM failures
+    WHERE publish = ?1 AND device > ?2 AND device <= ?3 ORDER BY device LIMIT ?4";
 pub(super) const RECIPIENT: &str =
-    "SELECT device, platform, identity, keys, bundle_id, environment, registered_at
+    "SELECT device, platform, identity, keys, bundle_id, environment, registered_at, user_number
     FROM devices WHERE device = ?1";
 
 /// The devices of an audience behind `after` up to `end`.
@@ -48,7 +51,7 @@ pub(super) struct Cost {
     pub(super) seeks: usize,
 }
 
-struct Merge<'a> {
+pub(super) struct Merge<'a> {
     connection: &'a Connection,
     sql: &'static str,
     sources: Vec<Source>,
@@ -71,11 +74,12 @@ fn sources(audience: &ResolvedAudience) -> (&'static str, &[i64]) {
     match audience {
         ResolvedAudience::Interests(numbers) => (SUBSCRIBERS, numbers),
         ResolvedAudience::Users(numbers) => (USER_DEVICES, numbers),
+        ResolvedAudience::FailuresOf(publish) => (FAILED_DEVICES, std::slice::from_ref(publish)),
     }
 }
 
 impl<'a> Merge<'a> {
-    fn new(
+    pub(super) fn new(
         connection: &'a Connection,
         audience: &ResolvedAudience,
         window: Window,
@@ -129,7 +133,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The next device of all sources together, once.
-    fn next(&mut self) -> Result<Option<i64>, StoreError> {
+    pub(super) fn next(&mut self) -> Result<Option<i64>, StoreError> {
         let Some(Reverse((device, _))) = self.heads.peek().copied() else {
             return Ok(None);
         };
@@ -160,6 +164,7 @@ pub(super) fn page(
         cursor: window.after,
         ..Page::default()
     };
+    let is_for_users = matches!(audience, ResolvedAudience::Users(_));
     let mut scanned = 0;
     while page.recipients.len() < limit && scanned < scanned_max {
         let Some(device) = merge.next()? else { break };
@@ -167,8 +172,11 @@ pub(super) fn page(
         page.cursor = DeviceOrdinal(device);
         let mut rows = statement.query([device])?;
         if let Some(row) = rows.next()? {
-            page.recipients
-                .extend(columns::readable(columns::recipient(row, 0, is_wanted))?);
+            let mut recipient = columns::readable(columns::recipient(row, 0, is_wanted))?;
+            if let (true, Some(recipient)) = (is_for_users, &mut recipient) {
+                recipient.user = row.get::<_, Option<i64>>(7)?.map(UserOrdinal);
+            }
+            page.recipients.extend(recipient);
         }
     }
     if merge.heads.is_empty() {
@@ -230,6 +238,10 @@ fn bounds(
             "SELECT min(device) FROM devices WHERE user_number = ?1",
             "SELECT max(device) FROM devices WHERE user_number = ?1",
         ),
+        ResolvedAudience::FailuresOf(_) => (
+            "SELECT min(device) FROM failures WHERE publish = ?1",
+            "SELECT max(device) FROM failures WHERE publish = ?1",
+        ),
     };
     let (_, numbers) = sources(audience);
     let mut first_statement = connection.prepare_cached(first_sql)?;
@@ -260,6 +272,9 @@ fn is_small(
         }
         ResolvedAudience::Users(_) => {
             "SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_number = ?1 LIMIT ?2)"
+        }
+        ResolvedAudience::FailuresOf(_) => {
+            "SELECT count(*) FROM (SELECT 1 FROM failures WHERE publish = ?1 LIMIT ?2)"
         }
     };
     let (_, numbers) = sources(audience);

@@ -75,6 +75,7 @@ pub(super) fn recipient(
         bundle_id,
         environment: environment(row.get_ref(first + 5)?.as_str()?)?,
         registered_at: Timestamp::from_millis(row.get(first + 6)?),
+        user: None,
     }))
 }
 

@@ -4,10 +4,10 @@
 use domain::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::columns;
+use super::{columns, replay};
 use crate::StoreError;
 
-/// How many events one piece removes at most.
+/// How many events and failures one piece removes at most.
 const EVENTS_MAX: i64 = 10_000;
 /// How many publishes one piece removes at most.
 const PUBLISHES_MAX: usize = 200;
@@ -34,7 +34,9 @@ pub(super) fn publishes(
         .min(PUBLISHES_MAX);
     let found: Vec<i64> = connection
         .prepare_cached(
-            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND finished_at < ?1 ORDER BY finished_at LIMIT ?2",
+            "SELECT publish FROM publishes p WHERE finished_at IS NOT NULL AND finished_at < ?1
+                AND NOT EXISTS (SELECT 1 FROM publishes r WHERE r.replay_of = p.publish AND r.replay_of IS NOT NULL AND r.finished_at IS NULL)
+              ORDER BY finished_at LIMIT ?2",
         )?
         .query_map([before.as_millis(), columns::limit(most)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
@@ -68,6 +70,9 @@ fn remove_publish(
         )?
         .execute([publish, *events_left])?;
     *events_left -= columns::limit(removed);
+    if *events_left > 0 {
+        *events_left = replay::remove_failures(connection, publish, *events_left)?;
+    }
     if *events_left <= 0 {
         return Ok(false);
     }

@@ -1,20 +1,27 @@
-//! Publishes: how one is written, cut into jobs, read back, finished and reported.
+//! Publishes: how one is written, cut into jobs, read back and finished.
 
 use std::sync::Arc;
 
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
-use domain::outcome::OutcomeKind;
 use domain::publish::{Audience, Publish, PublishId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::{audience, columns, instances, interests, jobs, users};
+use super::keys::{self, Taken};
+use super::{audience, columns, instances, interests, jobs, scheduled, users};
 use crate::StoreError;
-use crate::publishes::{Plan, PublishReport, ResolvedAudience, Tally};
+use crate::lookup::PublishState;
+use crate::publishes::{NewPublish, Plan, ResolvedAudience};
 
 /// How `payloads` and `audience` are written: JSON of `domain::payload::Payloads`, and what [`encode`] makes.
 const FORMAT: i64 = 1;
+
+/// The words of `state`.
+pub(super) const SCHEDULED: &str = PublishState::Scheduled.as_str();
+pub(super) const RUNNING: &str = PublishState::Running.as_str();
+pub(super) const FINISHED: &str = PublishState::Finished.as_str();
+pub(super) const CANCELLED: &str = PublishState::Cancelled.as_str();
 
 /// A publish with its audience, as jobs and retries need it.
 #[derive(Debug, Clone)]
@@ -31,50 +38,116 @@ pub(super) struct Created {
     pub(super) jobs: Vec<jobs::Claimed>,
 }
 
-/// Writes a publish, its payloads (JSON, made by the caller off the writing thread) and its jobs.
+/// What became of a request.
+pub(super) enum Outcome {
+    New(Created),
+    Repeated(PublishId),
+    KeyReused,
+}
+
+/// What the caller writes as JSON off the writing thread.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// The payloads.
+    pub(super) payloads: String,
+    /// The audience, of a publish that is to be sent later.
+    pub(super) scheduled: Option<String>,
+}
+
+impl Texts {
+    pub(super) fn of(new: &NewPublish) -> Result<Self, serde_json::Error> {
+        let is_later = new.publish.send_at > new.publish.accepted_at;
+        Ok(Self {
+            payloads: serde_json::to_string(&new.publish.payloads)?,
+            scheduled: is_later
+                .then(|| serde_json::to_string(&new.audience))
+                .transpose()?,
+        })
+    }
+}
+
+/// Writes a publish and its jobs, or when it is to be sent.
 pub(super) fn create(
     connection: &Connection,
-    publish: &Publish,
-    payloads: &str,
-    names: &Audience,
+    new: &NewPublish,
+    texts: &Texts,
     plan: Plan,
-) -> Result<Created, StoreError> {
+) -> Result<Outcome, StoreError> {
+    let publish = &*new.publish;
     let instance = instances::known(connection, publish.instance)?;
-    let audience = resolve(connection, instance, names)?;
-    let ranges = audience::ranges(connection, &audience, plan)?;
-    let accepted_at = publish.accepted_at.as_millis();
-    let number: i64 = connection
+    if let Some(once) = &new.once {
+        match keys::take(connection, instance, once, publish.id, publish.accepted_at)? {
+            Taken::Now => {}
+            Taken::Before(id) => return Ok(Outcome::Repeated(id)),
+            Taken::ByAnother => return Ok(Outcome::KeyReused),
+        }
+    }
+    let (audience, users, ranges) = if texts.scheduled.is_some() {
+        (ResolvedAudience::Interests(Vec::new()), None, Vec::new())
+    } else {
+        let (audience, users) = resolve(connection, instance, &new.audience)?;
+        let ranges = audience::ranges(connection, &audience, plan)?;
+        (audience, users, ranges)
+    };
+    let state = match &texts.scheduled {
+        Some(_) => SCHEDULED,
+        None if ranges.is_empty() => FINISHED,
+        None => RUNNING,
+    };
+    let number = insert(connection, instance, new, state)?;
+    connection
         .prepare_cached(
-            "INSERT INTO publishes (instance, id, accepted_at, finished_at) VALUES (?1, ?2, ?3, ?4) RETURNING publish",
+            "INSERT INTO payloads (publish, format, payloads, audience, users) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![number, FORMAT, texts.payloads, encode(&audience), users])?;
+    if let Some(names) = &texts.scheduled {
+        scheduled::insert(connection, number, publish.send_at, names)?;
+    }
+    let jobs = jobs::insert(connection, number, &ranges, plan.lease)?;
+    Ok(Outcome::New(Created {
+        number,
+        audience: Arc::new(audience),
+        jobs,
+    }))
+}
+
+fn insert(
+    connection: &Connection,
+    instance: i64,
+    new: &NewPublish,
+    state: &str,
+) -> Result<i64, StoreError> {
+    let publish = &*new.publish;
+    let accepted_at = publish.accepted_at.as_millis();
+    let is_later = publish.send_at > publish.accepted_at;
+    Ok(connection
+        .prepare_cached(
+            "INSERT INTO publishes (instance, id, accepted_at, finished_at, state, send_at, expires_at, named, named_count)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING publish",
         )?
         .query_row(
             params![
                 instance,
                 publish.id.uuid().as_bytes(),
                 accepted_at,
-                ranges.is_empty().then_some(accepted_at)
+                (state == FINISHED).then_some(accepted_at),
+                state,
+                is_later.then(|| publish.send_at.as_millis()),
+                publish.expires_at.map(Timestamp::as_millis),
+                new.audience.kind().as_str(),
+                columns::limit(new.audience.named())
             ],
             |row| row.get(0),
-        )?;
-    connection
-        .prepare_cached(
-            "INSERT INTO payloads (publish, format, payloads, audience) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![number, FORMAT, payloads, encode(&audience)])?;
-    let jobs = jobs::insert(connection, number, &ranges, plan.lease)?;
-    Ok(Created {
-        number,
-        audience: Arc::new(audience),
-        jobs,
-    })
+        )?)
 }
 
-/// Numbers of the interests or users that somebody is subscribed to or bound to. The others have no devices.
-fn resolve(
+/// Numbers of the interests or users that somebody is subscribed to or bound to; the others have no devices. For users, all
+/// that were named too, as `payloads.users` keeps them.
+pub(super) fn resolve(
     connection: &Connection,
     instance: i64,
     audience: &Audience,
-) -> Result<ResolvedAudience, StoreError> {
+) -> Result<(ResolvedAudience, Option<String>), StoreError> {
     let mut numbers = Vec::new();
     match audience {
         Audience::Interests(names) => {
@@ -82,23 +155,29 @@ fn resolve(
                 numbers.extend(interests::number(connection, instance, name)?);
             }
             numbers.sort_unstable();
-            Ok(ResolvedAudience::Interests(numbers))
+            Ok((ResolvedAudience::Interests(numbers), None))
         }
         Audience::Users(ids) => {
+            let mut named = Vec::with_capacity(ids.len());
             for id in ids {
-                numbers.extend(users::number(connection, instance, id)?);
+                let number = users::number(connection, instance, id)?;
+                numbers.extend(number);
+                named.push((id, number));
             }
             numbers.sort_unstable();
-            Ok(ResolvedAudience::Users(numbers))
+            let named = serde_json::to_string(&named)
+                .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            Ok((ResolvedAudience::Users(numbers), Some(named)))
         }
     }
 }
 
-/// One byte that tells interests (1) from users (2), then each number in eight bytes, least significant first.
-fn encode(audience: &ResolvedAudience) -> Vec<u8> {
+/// One byte that tells interests (1) from users (2) and failures (3), then each number in eight bytes, least significant first.
+pub(super) fn encode(audience: &ResolvedAudience) -> Vec<u8> {
     let (kind, numbers) = match audience {
-        ResolvedAudience::Interests(numbers) => (1, numbers),
-        ResolvedAudience::Users(numbers) => (2, numbers),
+        ResolvedAudience::Interests(numbers) => (1, numbers.as_slice()),
+        ResolvedAudience::Users(numbers) => (2, numbers.as_slice()),
+        ResolvedAudience::FailuresOf(publish) => (3, std::slice::from_ref(publish)),
     };
     let mut blob = Vec::with_capacity(1 + numbers.len() * 8);
     blob.push(kind);
@@ -114,13 +193,14 @@ fn decode(blob: &[u8]) -> Result<ResolvedAudience, StoreError> {
     let (chunks, []) = rest.as_chunks::<8>() else {
         return Err(corrupt());
     };
-    let numbers = chunks
+    let numbers: Vec<i64> = chunks
         .iter()
         .map(|chunk| i64::from_le_bytes(*chunk))
         .collect();
-    match kind {
-        1 => Ok(ResolvedAudience::Interests(numbers)),
-        2 => Ok(ResolvedAudience::Users(numbers)),
+    match (kind, numbers.as_slice()) {
+        (1, _) => Ok(ResolvedAudience::Interests(numbers)),
+        (2, _) => Ok(ResolvedAudience::Users(numbers)),
+        (3, [publish]) => Ok(ResolvedAudience::FailuresOf(*publish)),
         _ => Err(corrupt()),
     }
 }
@@ -128,7 +208,7 @@ fn decode(blob: &[u8]) -> Result<ResolvedAudience, StoreError> {
 /// Reads a publish by its number; `None` if it has been deleted.
 pub(super) fn load(connection: &Connection, number: i64) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience
+        "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience, p.send_at, p.expires_at
            FROM publishes p CROSS JOIN instances i ON i.instance = p.instance
                 CROSS JOIN payloads c ON c.publish = p.publish
           WHERE p.publish = ?1 AND i.deleted = 0",
@@ -143,21 +223,24 @@ pub(super) fn load(connection: &Connection, number: i64) -> Result<Option<Stored
     }
     let payloads = serde_json::from_str(row.get_ref(4)?.as_str()?)
         .map_err(|error| StoreError::Corrupt(format!("the payloads of a publish: {error}")))?;
+    let accepted_at = row.get(2)?;
     Ok(Some(Stored {
         publish: Arc::new(Publish {
             id: PublishId::from_uuid(Uuid::from_bytes(row.get(1)?)),
             instance: InstanceId::from_uuid(Uuid::from_bytes(row.get(0)?)),
-            accepted_at: Timestamp::from_millis(row.get(2)?),
+            accepted_at: Timestamp::from_millis(accepted_at),
+            send_at: Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(accepted_at)),
+            expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
             payloads,
         }),
         audience: Arc::new(decode(row.get_ref(5)?.as_blob()?)?),
     }))
 }
 
-/// The number of a publish, of any instance.
+/// The number of a publish, of any instance, whose work goes on.
 pub(super) fn number(connection: &Connection, id: PublishId) -> Result<Option<i64>, StoreError> {
     Ok(connection
-        .prepare_cached("SELECT publish FROM publishes WHERE id = ?1")?
+        .prepare_cached("SELECT publish FROM publishes WHERE id = ?1 AND state <> 'cancelled'")?
         .query_row([id.uuid().as_bytes()], |row| row.get(0))
         .optional()?)
 }
@@ -170,12 +253,28 @@ pub(super) fn finish_if_done(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE publishes SET finished_at = max(?2, accepted_at)
-              WHERE publish = ?1 AND finished_at IS NULL
+            "UPDATE publishes SET finished_at = max(?2, accepted_at), state = 'finished'
+              WHERE publish = ?1 AND state = 'running'
                 AND NOT EXISTS (SELECT 1 FROM jobs WHERE publish = ?1)
                 AND NOT EXISTS (SELECT 1 FROM retries WHERE publish = ?1)",
         )?
         .execute([number, now.as_millis()])?;
+    Ok(())
+}
+
+/// Notes that a publish that had not ended has ended in this state.
+pub(super) fn end(
+    connection: &Connection,
+    number: i64,
+    state: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE publishes SET finished_at = max(?2, accepted_at), state = ?3
+              WHERE publish = ?1 AND finished_at IS NULL",
+        )?
+        .execute(params![number, now.as_millis(), state])?;
     Ok(())
 }
 
@@ -196,55 +295,6 @@ pub(super) fn finish_emptied(connection: &Connection, now: Timestamp) -> Result<
     Ok(())
 }
 
-pub(super) fn report(
-    connection: &Connection,
-    instance: InstanceId,
-    id: PublishId,
-) -> Result<Option<PublishReport>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT p.publish, p.accepted_at, p.finished_at, p.delivered, p.opened
-           FROM publishes p CROSS JOIN instances i ON i.instance = p.instance
-          WHERE p.id = ?1 AND i.id = ?2 AND i.deleted = 0",
-    )?;
-    let mut rows = statement.query([id.uuid().as_bytes(), instance.as_uuid().as_bytes()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let number: i64 = row.get(0)?;
-    let retries: i64 = connection
-        .prepare_cached("SELECT count(*) FROM retries WHERE publish = ?1")?
-        .query_row([number], |row| row.get(0))?;
-    Ok(Some(PublishReport {
-        id,
-        accepted_at: Timestamp::from_millis(row.get(1)?),
-        finished_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis),
-        tallies: tallies(connection, number)?,
-        retries: columns::count(retries)?,
-        delivered: columns::count(row.get(3)?)?,
-        opened: columns::count(row.get(4)?)?,
-    }))
-}
-
-fn tallies(connection: &Connection, number: i64) -> Result<Vec<Tally>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT platform, outcome, reason, count FROM tallies
-          WHERE publish = ?1 ORDER BY platform, outcome, reason",
-    )?;
-    let mut rows = statement.query([number])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let outcome = row.get_ref(1)?.as_str()?;
-        found.push(Tally {
-            platform: columns::platform(row.get_ref(0)?.as_str()?)?,
-            outcome: OutcomeKind::parse(outcome)
-                .ok_or_else(|| StoreError::Corrupt(format!("an outcome {outcome:?}")))?,
-            reason: row.get::<_, String>(2)?.into(),
-            count: columns::count(row.get(3)?)?,
-        });
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,10 +304,17 @@ mod tests {
         for audience in [
             ResolvedAudience::Interests(vec![1, 7, i64::MAX]),
             ResolvedAudience::Users(vec![]),
+            ResolvedAudience::FailuresOf(9),
         ] {
             assert_eq!(decode(&encode(&audience)).unwrap(), audience);
         }
-        for bad in [&[][..], &[3], &[1, 0, 0], &[2, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+        for bad in [
+            &[][..],
+            &[3],
+            &[4],
+            &[1, 0, 0],
+            &[2, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+        ] {
             assert!(
                 matches!(decode(bad), Err(StoreError::Corrupt(_))),
                 "{bad:?}"

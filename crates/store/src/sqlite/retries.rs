@@ -2,6 +2,7 @@
 
 use domain::clock::Timestamp;
 use domain::device::Recipient;
+use domain::user::UserOrdinal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{columns, publishes};
@@ -10,8 +11,10 @@ use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId};
 
 /// In the order of their due times, skipping what is leased: costs the limit plus the number of running leases.
 pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fence,
-        d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at
+        d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at,
+        r.user_number, p.state = 'cancelled'
     FROM retries r CROSS JOIN devices d ON d.device = r.device CROSS JOIN instances i ON i.instance = d.instance
+         CROSS JOIN publishes p ON p.publish = r.publish
     WHERE r.due_at <= ?1 AND r.leased_until <= ?1 AND i.deleted = 0 ORDER BY r.due_at, r.retry LIMIT ?2";
 pub(super) const NEXT_DUE: &str =
     "SELECT due_at FROM retries WHERE leased_until <= ?1 ORDER BY due_at, retry LIMIT 1";
@@ -56,7 +59,15 @@ fn claimable(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let recipient: Option<Recipient> = columns::readable(columns::recipient(row, 4, |_| true))?;
-        let Some(recipient) = recipient else { continue };
+        let Some(mut recipient) = recipient else {
+            continue;
+        };
+        if row.get(12)? {
+            // Left behind when its publish was cancelled.
+            delete(connection, RetryId(row.get(0)?))?;
+            continue;
+        }
+        recipient.user = row.get::<_, Option<i64>>(11)?.map(UserOrdinal);
         let retry = Retry {
             id: RetryId(row.get(0)?),
             recipient,
@@ -122,8 +133,8 @@ pub(super) fn insert(
     retries: &[NewRetry],
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO retries (publish, device, attempts, due_at, reason)
-         SELECT ?1, device, ?3, ?4, ?5 FROM devices WHERE device = ?2
+        "INSERT INTO retries (publish, device, attempts, due_at, reason, user_number)
+         SELECT ?1, device, ?3, ?4, ?5, ?6 FROM devices WHERE device = ?2
          ON CONFLICT (publish, device) DO UPDATE SET attempts = excluded.attempts, due_at = excluded.due_at,
             reason = excluded.reason, fence = fence + 1, owner = NULL, leased_until = 0",
     )?;
@@ -133,7 +144,8 @@ pub(super) fn insert(
             retry.device.0,
             retry.attempts,
             retry.due_at.as_millis(),
-            retry.reason
+            retry.reason,
+            retry.user.map(|user| user.0)
         ])?;
     }
     Ok(())

@@ -11,7 +11,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_lookup.sql"),
+];
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;
 /// How long to wait for another process's transaction.

@@ -8,7 +8,9 @@ use rusqlite::{Connection, params};
 use super::retries::Held;
 use super::{columns, devices, jobs, publishes, retries};
 use crate::StoreError;
-use crate::publishes::{DeadDevice, Fence, JobId, RetryId, Settled, Settlement, Tally};
+use crate::publishes::{
+    DeadDevice, Failure, Fence, JobId, RetryId, Settled, Settlement, Tally, UserTally,
+};
 
 /// How far a job has come.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,8 @@ fn apply(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tally(connection, publish, &settlement.tallies)?;
+    tally_users(connection, publish, &settlement.users)?;
+    keep_failures(connection, publish, &settlement.failures, now)?;
     for (device, environment) in &settlement.environments {
         connection
             .prepare_cached(
@@ -112,6 +116,57 @@ fn tally(connection: &Connection, publish: i64, tallies: &[Tally]) -> Result<(),
             tally.outcome.as_str(),
             tally.reason,
             i64::try_from(tally.count).unwrap_or(i64::MAX)
+        ])?;
+    }
+    Ok(())
+}
+
+fn tally_users(
+    connection: &Connection,
+    publish: i64,
+    users: &[UserTally],
+) -> Result<(), StoreError> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO user_tallies (publish, user_number, accepted, failed) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted, failed = failed + excluded.failed",
+    )?;
+    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    for tally in users {
+        statement.execute([
+            publish,
+            tally.user.0,
+            number(tally.accepted),
+            number(tally.failed),
+        ])?;
+    }
+    Ok(())
+}
+
+/// With what is known of the devices now; those that are gone are left out.
+fn keep_failures(
+    connection: &Connection,
+    publish: i64,
+    failures: &[Failure],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO failures (publish, device, id, platform, user, outcome, reason, failed_at)
+         SELECT ?1, d.device, d.id, d.platform, u.id, ?3, ?4, ?5
+           FROM devices d LEFT JOIN users u ON u.user_number = d.user_number WHERE d.device = ?2",
+    )?;
+    for failure in failures {
+        statement.execute(params![
+            publish,
+            failure.device.0,
+            failure.outcome.as_str(),
+            failure.reason,
+            now.as_millis()
         ])?;
     }
     Ok(())

@@ -9,39 +9,30 @@ use domain::device::{
 };
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
-use domain::publish::PublishId;
+use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 use uuid::Uuid;
 
 use super::audience::Window;
-use super::publishes::Stored;
 use super::settlement::Progress;
 use super::{
-    SqliteStore, audience, devices, events, export, import, instances, interests, jobs, prune,
-    publishes, retries, settlement, users,
+    SqliteStore, audience, devices, events, export, import, instances, interests, jobs, keys,
+    lookup, replay, retries, scheduled, settlement, users,
 };
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use crate::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
+use crate::lookup::{
+    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
+    Replayed, UserOutcome,
+};
 use crate::publishes::{
-    Event, Fence, Job, JobId, Lease, NewPublish, Page, Plan, PublishReport, QueueDepth, Recorded,
+    Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
     RetryBatch, RetryId, Settled, Settlement,
 };
 use crate::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 use crate::{Store, StoreError};
-
-/// A job as its caller wants it.
-fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
-    Job {
-        id: claimed.job,
-        publish: Arc::clone(&stored.publish),
-        cursor: claimed.cursor,
-        end: claimed.end,
-        fence: claimed.fence,
-        audience: Arc::clone(&stored.audience),
-    }
-}
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -256,28 +247,61 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Vec<Job>, StoreError> {
-        let payloads = serde_json::to_string(&new.publish.payloads)
-            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-        let publish = Arc::clone(&new.publish);
-        let created = self
+    async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
+        self.accept(new, plan).await
+    }
+
+    async fn start_scheduled(
+        &self,
+        plan: Plan,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let started = self
             .writer
-            .run(move |c| publishes::create(c, &new.publish, &payloads, &new.audience, plan))
+            .run(move |c| scheduled::start(c, plan, now, limit))
             .await?;
-        let stored = Stored {
-            publish,
-            audience: created.audience,
+        self.claimed_jobs(started).await
+    }
+
+    async fn next_scheduled(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.run(scheduled::next_due).await
+    }
+
+    async fn cancel_publish(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        now: Timestamp,
+    ) -> Result<Cancelled, StoreError> {
+        self.cancel(instance, id, now).await
+    }
+
+    async fn replay_publish(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        fresh: PublishId,
+        once: Option<Once>,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Replayed, StoreError> {
+        let request = replay::Request {
+            instance,
+            of: id,
+            fresh,
+            once,
         };
-        let jobs: Vec<Job> = created
-            .jobs
-            .into_iter()
-            .map(|claimed| job(claimed, &stored))
-            .collect();
-        if !jobs.is_empty() {
-            // Retries will ask for it.
-            self.cache.put(created.number, stored);
-        }
-        Ok(jobs)
+        self.replay(request, plan, now).await
+    }
+
+    async fn count_audience(
+        &self,
+        instance: InstanceId,
+        audience: Audience,
+        platforms: Vec<Platform>,
+    ) -> Result<AudienceCount, StoreError> {
+        self.count(instance, audience, platforms).await
     }
 
     async fn claim_jobs(
@@ -290,13 +314,7 @@ impl Store for SqliteStore {
             .writer
             .run(move |c| jobs::claim(c, lease, now, limit))
             .await?;
-        let mut jobs = Vec::with_capacity(claimed.len());
-        for claimed in claimed {
-            if let Some(stored) = self.claimed_publish(claimed.publish).await? {
-                jobs.push(job(claimed, &stored));
-            }
-        }
-        Ok(jobs)
+        self.claimed_jobs(claimed).await
     }
 
     async fn renew_job(
@@ -397,7 +415,43 @@ impl Store for SqliteStore {
         id: PublishId,
     ) -> Result<Option<PublishReport>, StoreError> {
         self.readers
-            .run(move |c| publishes::report(c, instance, id))
+            .run(move |c| lookup::report(c, instance, id))
+            .await
+    }
+
+    async fn list_publishes(
+        &self,
+        instance: InstanceId,
+        state: Option<PublishState>,
+        after: Option<PublishCursor>,
+        limit: usize,
+    ) -> Result<PublishPage, StoreError> {
+        self.readers
+            .run(move |c| lookup::list(c, instance, state, after, limit))
+            .await
+    }
+
+    async fn publish_users(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Option<Vec<UserOutcome>>, StoreError> {
+        self.readers
+            .run(move |c| lookup::users(c, instance, id, after.as_ref(), limit))
+            .await
+    }
+
+    async fn publish_failures(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<Option<Vec<Failed>>, StoreError> {
+        self.readers
+            .run(move |c| lookup::failures(c, instance, id, after, limit))
             .await
     }
 
@@ -410,22 +464,13 @@ impl Store for SqliteStore {
     }
 
     async fn prune_publishes(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let mut pruned = 0;
-        while pruned < limit {
-            let left = limit - pruned;
-            let piece = self
-                .writer
-                .run(move |c| prune::publishes(c, before, left))
-                .await?;
-            pruned += piece.publishes;
-            if piece.done {
-                break;
-            }
-        }
-        // What a crash left of a deleted instance.
-        self.purge_deleted().await?;
-        Ok(pruned)
+        self.prune(before, limit).await
+    }
+
+    async fn prune_keys(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.writer
+            .run(move |c| keys::prune(c, before, limit))
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -34,18 +34,22 @@ async fn three_of_each(folder: &Folder) -> Arc<SqliteStore> {
             id: PublishId::random(),
             instance,
             accepted_at: NOW,
+            send_at: NOW,
+            expires_at: None,
             payloads: request.payloads,
         };
         let new = NewPublish {
             publish: Arc::new(publish),
             audience: Audience::Interests(BTreeSet::from([news.clone()])),
+            once: None,
         };
         let plan = Plan {
             job_span: 100,
             jobs_max: 1,
             lease: None,
         };
-        assert!(store.create_publish(new, plan).await.unwrap().is_empty());
+        let accepted = store.create_publish(new, plan).await.unwrap();
+        assert!(accepted.into_jobs().is_empty());
     }
     store
 }

@@ -6,8 +6,10 @@ use rusqlite::Connection;
 use super::Folder;
 use crate::sqlite::schema;
 
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 20] = [
     ("audience", include_str!("../audience.rs")),
+    ("cancel", include_str!("../cancel.rs")),
+    ("count", include_str!("../count.rs")),
     ("devices", include_str!("../devices.rs")),
     ("events", include_str!("../events.rs")),
     ("export", include_str!("../export.rs")),
@@ -15,16 +17,20 @@ const SOURCES: [(&str, &str); 14] = [
     ("instances", include_str!("../instances.rs")),
     ("interests", include_str!("../interests.rs")),
     ("jobs", include_str!("../jobs.rs")),
+    ("keys", include_str!("../keys.rs")),
+    ("lookup", include_str!("../lookup.rs")),
     ("prune", include_str!("../prune.rs")),
     ("publishes", include_str!("../publishes.rs")),
+    ("replay", include_str!("../replay.rs")),
     ("retries", include_str!("../retries.rs")),
+    ("scheduled", include_str!("../scheduled.rs")),
     ("settlement", include_str!("../settlement.rs")),
     ("users", include_str!("../users.rs")),
     ("writer", include_str!("../writer.rs")),
 ];
 
 /// A step that would be slow on a large table, and why it is none here: file, how the step reads, reason.
-const EXCEPTIONS: [(&str, &str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str, &str); 12] = [
     ("jobs", "SCAN jobs", "counts unfinished work, for metrics"),
     (
         "jobs",
@@ -42,6 +48,11 @@ const EXCEPTIONS: [(&str, &str, &str); 11] = [
         "ends at the first one that is not leased",
     ),
     ("publishes", "SCAN emptied", "empty but for moments"),
+    (
+        "scheduled",
+        "SCAN s USING COVERING INDEX scheduled_by_time",
+        "ends at the first one of an instance that is not being deleted",
+    ),
     (
         "audience",
         "SCAN (subquery",

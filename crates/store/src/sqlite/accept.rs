@@ -1,0 +1,168 @@
+//! Calls of the store that take more than one step: those that hand out jobs, and those that go on in pieces.
+
+use std::sync::Arc;
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceOrdinal, Platform};
+use domain::instance::InstanceId;
+use domain::publish::{Audience, PublishId};
+
+use super::publishes::{Created, Outcome, Stored, Texts};
+use super::{SqliteStore, cancel, count, jobs, prune, publishes, replay};
+use crate::StoreError;
+use crate::lookup::{AudienceCount, Cancelled, Replayed};
+use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience};
+
+/// A job as its caller wants it.
+fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
+    Job {
+        id: claimed.job,
+        publish: Arc::clone(&stored.publish),
+        cursor: claimed.cursor,
+        end: claimed.end,
+        fence: claimed.fence,
+        audience: Arc::clone(&stored.audience),
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn accept(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
+        let texts = Texts::of(&new).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let publish = Arc::clone(&new.publish);
+        let created = self
+            .writer
+            .run(move |c| publishes::create(c, &new, &texts, plan))
+            .await?;
+        let created = match created {
+            Outcome::New(created) => created,
+            Outcome::Repeated(id) => return Ok(Accepted::Repeated(id)),
+            Outcome::KeyReused => return Ok(Accepted::KeyReused),
+        };
+        let Created {
+            number,
+            audience,
+            jobs: claimed,
+        } = created;
+        let stored = Stored { publish, audience };
+        let jobs: Vec<Job> = claimed
+            .into_iter()
+            .map(|claimed| job(claimed, &stored))
+            .collect();
+        if !jobs.is_empty() {
+            // Retries will ask for it.
+            self.cache.put(number, stored);
+        }
+        Ok(Accepted::New(jobs))
+    }
+
+    /// What was claimed, with the publishes.
+    pub(super) async fn claimed_jobs(
+        &self,
+        claimed: Vec<jobs::Claimed>,
+    ) -> Result<Vec<Job>, StoreError> {
+        let mut found = Vec::with_capacity(claimed.len());
+        for claimed in claimed {
+            if let Some(stored) = self.claimed_publish(claimed.publish).await? {
+                found.push(job(claimed, &stored));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn replay(
+        &self,
+        request: replay::Request,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Replayed, StoreError> {
+        let outcome = self
+            .writer
+            .run(move |c| replay::create(c, &request, plan, now))
+            .await?;
+        Ok(match outcome {
+            replay::Outcome::Accepted(created) => {
+                Replayed::Accepted(self.claimed_jobs(created.jobs).await?)
+            }
+            replay::Outcome::Repeated(id) => Replayed::Repeated(id),
+            replay::Outcome::KeyReused => Replayed::KeyReused,
+            replay::Outcome::Unfinished => Replayed::Unfinished,
+            replay::Outcome::Expired => Replayed::Expired,
+            replay::Outcome::Unknown => Replayed::Unknown,
+        })
+    }
+
+    pub(super) async fn cancel(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        now: Timestamp,
+    ) -> Result<Cancelled, StoreError> {
+        let (cancelled, number) = self
+            .writer
+            .run(move |c| cancel::mark(c, instance, id, now))
+            .await?;
+        if let Some(number) = number {
+            while !self
+                .writer
+                .run(move |c| cancel::remove_retries(c, number))
+                .await?
+            {}
+        }
+        Ok(cancelled)
+    }
+
+    pub(super) async fn count(
+        &self,
+        instance: InstanceId,
+        audience: Audience,
+        platforms: Vec<Platform>,
+    ) -> Result<AudienceCount, StoreError> {
+        let resolved = self
+            .readers
+            .run(move |c| count::resolve(c, instance, &audience))
+            .await?;
+        let resolved = match resolved {
+            None => return Ok(AudienceCount::default()),
+            Some(ResolvedAudience::Users(numbers)) => {
+                return self
+                    .readers
+                    .run(move |c| count::users(c, &numbers, &platforms))
+                    .await;
+            }
+            Some(resolved) => Arc::new(resolved),
+        };
+        let platforms: Arc<[Platform]> = platforms.into();
+        let mut counted = AudienceCount::default();
+        let mut after = Some(DeviceOrdinal::default());
+        while let Some(from) = after {
+            let (resolved, platforms) = (Arc::clone(&resolved), Arc::clone(&platforms));
+            (after, counted) = self
+                .readers
+                .run(move |c| {
+                    let next = count::piece(c, &resolved, from, &platforms, &mut counted)?;
+                    Ok((next, counted))
+                })
+                .await?;
+        }
+        Ok(counted)
+    }
+
+    pub(super) async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let mut pruned = 0;
+        while pruned < limit {
+            let left = limit - pruned;
+            let piece = self
+                .writer
+                .run(move |c| prune::publishes(c, before, left))
+                .await?;
+            pruned += piece.publishes;
+            if piece.done {
+                break;
+            }
+        }
+        // What a crash left of a deleted instance.
+        self.purge_deleted().await?;
+        Ok(pruned)
+    }
+}
