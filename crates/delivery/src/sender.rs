@@ -120,16 +120,16 @@ impl Sender {
         let Some(instance) = batch.instance else {
             return Outcome::rejected("instance_deleted").into();
         };
+        if batch.publish.expires_at.is_some() && batch.publish.is_expired(self.clock.now()) {
+            // Settled as expired, since no retry can come in time.
+            return Outcome::retry("expired").into();
+        }
         let Some(payload) = &batch.rendered[platform as usize] else {
             return Outcome::rejected("no_payload").into();
         };
         let Some(way) = instance.way(platform) else {
             return Outcome::rejected("no_credential").into();
         };
-        if batch.publish.expires_at.is_some() && batch.publish.is_expired(self.clock.now()) {
-            // Settled as expired, since no retry can come in time.
-            return Outcome::retry("expired").into();
-        }
         let gate = batch.hosts[platform as usize].gate(&recipient.token);
         let place = match gate.enter().await {
             Ok(place) => place,

@@ -1,5 +1,11 @@
 //! When a publish is sent and when it ends: what is refused, and how the end reaches the gateways.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of a test fail the test"
+)]
+
 use domain::clock::Timestamp;
 use domain::device::Platform;
 use domain::instance::InstanceId;

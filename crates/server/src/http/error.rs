@@ -7,6 +7,7 @@
 use axum::response::{IntoResponse, Response};
 use domain::beams_token::BeamsTokenError;
 use domain::device::InvalidDevice;
+use domain::idempotency::IDEMPOTENCY_KEY_LENGTH_MAX;
 use domain::interest::{INTERESTS_PER_DEVICE_MAX, InvalidInterestName};
 use domain::publish::{InvalidPublish, PublishError};
 use domain::user::{DEVICES_PER_USER_AND_PLATFORM_MAX, InvalidUserId, USER_ID_LENGTH_MAX};
@@ -63,6 +64,20 @@ pub(crate) enum ApiError {
     TooManyInterests,
     #[error(transparent)]
     Publish(#[from] InvalidPublish),
+    #[error("Could not find the publish")]
+    PublishNotFound,
+    #[error("the publish has finished; there is nothing left to cancel")]
+    PublishFinished,
+    #[error("the publish has not finished, so not all that fails is known; cancel it or wait")]
+    PublishUnfinished,
+    #[error("the publish was not to be sent after its `expiresAt`, which is past")]
+    PublishExpired,
+    #[error(
+        "the Idempotency-Key must be one, of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters"
+    )]
+    BadIdempotencyKey,
+    #[error("the Idempotency-Key was used for another request within a day")]
+    KeyReused,
     #[error("'User id' is too long, max length is {USER_ID_LENGTH_MAX}")]
     UserIdTooLong,
     #[error("'User id': {0}")]
@@ -99,8 +114,12 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::RouteNotFound | Self::InstanceNotFound | Self::DeviceNotFound => {
-                StatusCode::NOT_FOUND
+            Self::RouteNotFound
+            | Self::InstanceNotFound
+            | Self::DeviceNotFound
+            | Self::PublishNotFound => StatusCode::NOT_FOUND,
+            Self::PublishFinished | Self::PublishUnfinished | Self::PublishExpired => {
+                StatusCode::CONFLICT
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::IncorrectSecretKey | Self::NoBeamsToken => StatusCode::UNAUTHORIZED,
@@ -113,6 +132,7 @@ impl ApiError {
             | Self::NotAnObject
             | Self::Field { .. }
             | Self::Query(_)
+            | Self::BadIdempotencyKey
             | Self::NoSecretKey
             | Self::Device(_)
             | Self::EndpointRefused
@@ -124,7 +144,9 @@ impl ApiError {
             Self::TooManyDevices {
                 retried_if_unprocessable,
             } if *retried_if_unprocessable => StatusCode::BAD_REQUEST,
-            Self::TooManyDevices { .. } | Self::Publish(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyDevices { .. } | Self::Publish(_) | Self::KeyReused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooSlow | Self::Busy | Self::Unavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -138,6 +160,7 @@ impl ApiError {
         match self {
             Self::InstanceNotFound => "Instance not found",
             Self::DeviceNotFound => "Device not found",
+            Self::PublishNotFound => "Publish not found",
             Self::Publish(_) => "Bad Request",
             other => match other.status() {
                 StatusCode::BAD_REQUEST => "Bad request",
@@ -145,6 +168,7 @@ impl ApiError {
                 StatusCode::FORBIDDEN => "Forbidden",
                 StatusCode::NOT_FOUND => "Not found",
                 StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
+                StatusCode::CONFLICT => "Conflict",
                 StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable entity",
                 StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
                 _ => "Internal server error",

@@ -178,6 +178,18 @@ pub(crate) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// How many things an answer is to have at most, of 1 to `max`.
+pub(crate) fn limit_of(query: Option<&str>, default: usize, max: usize) -> Result<usize, ApiError> {
+    match query_value(query, "limit") {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=max).contains(limit))
+            .ok_or(ApiError::Query("limit")),
+    }
+}
+
 /// A 200 with a JSON body and a newline behind it.
 pub(crate) fn json(value: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(format!("{value}\n")));

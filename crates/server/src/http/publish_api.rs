@@ -1,43 +1,98 @@
-//! What server SDKs call to publish.
+//! What server SDKs call to publish, and what anybody with a secret key calls to see and steer what was published.
 
+mod dry_run;
+mod failures;
+mod idempotency;
 mod interests;
+mod list;
+mod one;
+mod replay;
 mod users;
+mod view;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use delivery::instances::Instance;
 use delivery::runner::Taken;
-use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishRequest};
+use domain::idempotency::{Fingerprint, IdempotencyKey};
+use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::Api;
 use super::error::ApiError;
-use super::extract::{Bounded, json};
+use super::extract::{Bounded, Segments, json};
+
+/// Says that a request was not done again.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub(super) fn routes() -> Router<Api> {
     let publishes = "/publish_api/v1/instances/{instance}/publishes";
     Router::new()
         .route(&format!("{publishes}/interests"), post(interests::publish))
         .route(&format!("{publishes}/users"), post(users::publish))
-        // The first form of the API, which two official SDKs still use.
-        .route(publishes, post(interests::publish))
+        // To post here is the first form of the API, which two official SDKs still use.
+        .route(publishes, post(interests::publish).get(list::list))
+        .route(
+            &format!("{publishes}/{{publish}}"),
+            get(one::show).delete(one::cancel),
+        )
+        .route(
+            &format!("{publishes}/{{publish}}/failures"),
+            get(failures::list),
+        )
+        .route(
+            &format!("{publishes}/{{publish}}/replay"),
+            post(replay::replay),
+        )
 }
 
 type Body = Bounded<PUBLISH_BODY_LENGTH_MAX>;
+
+/// The publish that a path names behind its instance. What has not the form of an id is the id of no publish.
+fn publish_id(Segments((_, publish)): Segments<(String, String)>) -> Result<PublishId, ApiError> {
+    PublishId::parse(&publish).ok_or(ApiError::PublishNotFound)
+}
 
 /// Answers exactly 200, which is the only status that all SDKs take for a success, and only once the publish is durable.
 async fn accept(
     api: &Api,
     instance: &Instance,
     kind: AudienceKind,
+    key: Option<IdempotencyKey>,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let request = PublishRequest::parse(kind, body)?;
-    let taken = api.shared.runner.publish(instance, request, None).await?;
-    let Taken::New(id) = taken else {
-        return Err(ApiError::Internal);
+    request.check_times(api.now())?;
+    if request.dry_run {
+        return dry_run::count(api, instance, request).await;
+    }
+    let idempotency = key.map(|key| domain::idempotency::Idempotency {
+        key,
+        fingerprint: Fingerprint::of(kind.as_str(), body),
+    });
+    let taken = api
+        .shared
+        .runner
+        .publish(instance, request, idempotency)
+        .await?;
+    if let Taken::New(id) = taken {
+        tracing::info!(instance = %instance.id(), publish = %id, audience = kind.as_str(), "accepted {id}");
+    }
+    answer(taken)
+}
+
+fn answer(taken: Taken) -> Result<Response, ApiError> {
+    let (id, repeated) = match taken {
+        Taken::New(id) => (id, false),
+        Taken::Repeated(id) => (id, true),
+        Taken::KeyReused => return Err(ApiError::KeyReused),
     };
-    tracing::info!(instance = %instance.id(), publish = %id, audience = kind.as_str(), "accepted {id}");
-    Ok(json(&json!({"publishId": id.to_string()})))
+    let mut response = json(&json!({"publishId": id.to_string()}));
+    if repeated {
+        let replayed = HeaderValue::from_static("true");
+        response.headers_mut().insert(REPLAYED, replayed);
+    }
+    Ok(response)
 }

@@ -1,11 +1,21 @@
 //! `/publish_api/v1/instances/{instance}/publishes…`
 
+mod dry_run;
+mod failures;
+mod idempotency;
 mod interests;
+mod list;
+mod one;
 mod refusals;
+mod replay;
+mod scheduling;
 mod users;
+
+use std::time::Duration;
 
 use domain::instance::InstanceId;
 use http::Method;
+use serde_json::Value;
 
 use crate::support::{Instance, JSON, Reply, Server};
 
@@ -25,6 +35,47 @@ async fn publish(server: &Server, instance: &Instance, rest: &str, body: &str) -
             body.to_owned(),
         )
         .await
+}
+
+/// Any other call with the secret key.
+async fn call(server: &Server, instance: &Instance, method: Method, rest: &str) -> Reply {
+    let authorization = instance.authorization();
+    let headers = [("Authorization", authorization.as_str())];
+    let path = publishes(instance.id, rest);
+    server.send(method, &path, &headers, "").await
+}
+
+async fn show(server: &Server, instance: &Instance, id: &str) -> Value {
+    let rest = format!("/{id}");
+    call(server, instance, Method::GET, &rest).await.ok().json()
+}
+
+/// What is told of a publish once it is in this state.
+async fn in_state(server: &Server, instance: &Instance, id: &str, state: &str) -> Value {
+    let waiting = async {
+        loop {
+            let shown = show(server, instance, id).await;
+            if shown["state"] == state {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, waiting).await.unwrap()
+}
+
+/// Android devices of a user. The instance has no credential for FCM, so all that is sent to them fails.
+async fn devices_of(server: &Server, instance: &Instance, user: &str, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let id = server
+            .fcm_device(instance, &format!("{user}-{number}"))
+            .await;
+        server.bind(instance, &id, user).await.ok();
+        ids.push(id);
+    }
+    ids
 }
 
 /// The answer to an accepted publish. Gives its id.

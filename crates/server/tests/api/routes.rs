@@ -15,7 +15,7 @@ async fn unknown_paths_and_methods_are_refused_in_json() {
         "/device_api/v1/instances".into(),
         format!("/device_api/v1/instances/{own}"),
         format!("/device_api/v1/instances/{own}/safari-website-push-id"),
-        format!("/publish_api/v1/instances/{own}/publishes/everybody"),
+        format!("/publish_api/v1/instances/{own}/publishes/everybody/everywhere"),
         format!("/customer_api/v1/instances/{own}/users/"),
         "//device_api//".into(),
         "/%FF%00".into(),

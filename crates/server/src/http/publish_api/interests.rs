@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::publish::AudienceKind;
 
+use super::idempotency::Key;
 use super::{Body, accept};
 use crate::http::Api;
 use crate::http::auth::Authorized;
@@ -15,7 +16,8 @@ pub(crate) async fn publish(
     State(api): State<Api>,
     _: JsonContent,
     Authorized(instance): Authorized,
+    Key(key): Key,
     body: Body,
 ) -> Result<Response, ApiError> {
-    accept(&api, &instance, AudienceKind::Interests, &body.0).await
+    accept(&api, &instance, AudienceKind::Interests, key, &body.0).await
 }
