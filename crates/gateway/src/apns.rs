@@ -21,7 +21,7 @@ use domain::payload::Rendered;
 use crate::http::{Destination, HttpClient, Target};
 use crate::{Attempt, Delivery, wrong_platform};
 use auth::ProviderTokens;
-use request::Prepared;
+use request::Parts;
 use response::Verdict;
 
 /// The gateways by credential. They stay for as long as the process runs, since a provider token must not be made anew more
@@ -93,12 +93,15 @@ impl Apns {
             return Outcome::rejected("missing_topic").into();
         };
         let id = delivery.publish.delivery_uuid(delivery.recipient.device);
-        let Some(prepared) = Prepared::new(token, topic, &id, notification) else {
-            return Outcome::rejected("malformed_request").into();
+        let parts = Parts {
+            token,
+            topic,
+            id,
+            notification,
         };
         let body = Bytes::copy_from_slice(&notification.body);
         let first = delivery.recipient.environment;
-        let refusal = match self.ask(first, &prepared, &body).await {
+        let refusal = match self.ask(first, &parts, &body).await {
             Verdict::Final(outcome) => return outcome.into(),
             Verdict::OtherEnvironment(refusal) => refusal,
         };
@@ -106,7 +109,7 @@ impl Apns {
             ApnsEnvironment::Production => ApnsEnvironment::Sandbox,
             ApnsEnvironment::Sandbox => ApnsEnvironment::Production,
         };
-        match self.ask(second, &prepared, &body).await {
+        match self.ask(second, &parts, &body).await {
             Verdict::Final(Outcome::Accepted) => Attempt {
                 environment: Some(second),
                 ..Outcome::Accepted.into()
@@ -123,12 +126,7 @@ impl Apns {
     }
 
     /// Asks one of the two gateways; once more if the provider token had grown too old.
-    async fn ask(
-        &self,
-        environment: ApnsEnvironment,
-        prepared: &Prepared,
-        body: &Bytes,
-    ) -> Verdict {
+    async fn ask(&self, environment: ApnsEnvironment, parts: &Parts<'_>, body: &Bytes) -> Verdict {
         let destination = match environment {
             ApnsEnvironment::Production => &self.production,
             ApnsEnvironment::Sandbox => &self.sandbox,
@@ -136,15 +134,13 @@ impl Apns {
         let Ok(token) = self.tokens.current() else {
             return signing_failed();
         };
-        let verdict = self
-            .ask_with(destination, prepared, body, &token.header)
-            .await;
+        let verdict = self.ask_with(destination, parts, body, &token.header).await;
         let response::Answered::ExpiredToken = verdict else {
             return verdict.verdict();
         };
         match self.tokens.renew(&token) {
             Ok(Some(renewed)) => self
-                .ask_with(destination, prepared, body, &renewed.header)
+                .ask_with(destination, parts, body, &renewed.header)
                 .await
                 .verdict(),
             Ok(None) => response::Answered::ExpiredToken.verdict(),
@@ -155,11 +151,11 @@ impl Apns {
     async fn ask_with(
         &self,
         destination: &Arc<Destination>,
-        prepared: &Prepared,
+        parts: &Parts<'_>,
         body: &Bytes,
         authorization: &http::HeaderValue,
     ) -> response::Answered {
-        let make = || prepared.request(destination.target(), authorization);
+        let make = || parts.request(destination.target(), authorization);
         match destination.send(make, body.clone()).await {
             Ok(answer) => response::read(&answer, self.clock.now()),
             Err(failure) => response::Answered::Verdict(Verdict::Final(failure.outcome())),

@@ -107,7 +107,8 @@ impl Fcm {
     }
 
     async fn ask(&self, access: &AccessToken, body: Bytes) -> Answered {
-        let make = || request::send(self.destination.target(), &self.path, access.header());
+        let target = self.destination.target();
+        let make = || Some(request::send(target, &self.path, access.header()));
         match self.destination.send(make, body).await {
             Ok(answer) => response::read(&answer, self.clock.now()),
             Err(failure) => Answered::Outcome(failure.outcome()),

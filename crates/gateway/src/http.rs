@@ -15,6 +15,7 @@ mod retry_after;
 mod serial;
 mod target;
 mod tls;
+mod whole_writes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,6 +91,9 @@ pub(crate) enum Failure {
     /// The far side says that it did not process the request, again and again.
     #[error("the stream was refused")]
     StreamRefused,
+    /// The request cannot be written; nothing was sent.
+    #[error("the request cannot be written")]
+    Malformed,
     /// Too many hosts at once; nothing was sent.
     #[error("too many hosts at once")]
     TooManyHosts,
@@ -102,7 +106,11 @@ impl Failure {
     /// What a failure of the way means for a delivery: not now. A gateway that is guarded decides by itself what
     /// [`Failure::Refused`] means.
     pub(crate) fn outcome(self) -> Outcome {
+        if self == Self::Malformed {
+            return Outcome::rejected("malformed_request");
+        }
         Outcome::retry(match self {
+            Self::Malformed => "malformed_request",
             Self::Refused(_) => "address_not_allowed",
             Self::Resolve => "resolve_failed",
             Self::Connect => "connect_failed",

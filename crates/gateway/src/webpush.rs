@@ -92,7 +92,7 @@ impl WebPush {
             return Outcome::rejected("malformed_request");
         };
         match destination
-            .send(|| head.request(destination.target()), body)
+            .send(|| Some(head.request(destination.target())), body)
             .await
         {
             Ok(answer) => response::read(&answer, self.clock.now()),

@@ -20,70 +20,56 @@ const APNS_TOPIC: HeaderName = HeaderName::from_static("apns-topic");
 const HEADERS_MAX: usize = 7;
 
 /// All of a request but where it goes and who sends it.
-pub(super) struct Prepared {
-    path: PathAndQuery,
-    topic: HeaderValue,
-    id: HeaderValue,
-    push_type: HeaderValue,
-    priority: Option<HeaderValue>,
-    expiration: Option<HeaderValue>,
-    collapse_id: Option<HeaderValue>,
+pub(super) struct Parts<'a> {
+    pub(super) token: &'a str,
+    pub(super) topic: &'a BundleId,
+    pub(super) id: Uuid,
+    pub(super) notification: &'a ApnsNotification,
 }
 
-impl Prepared {
+impl Parts<'_> {
+    /// The request. It is made anew in the rare case that it is sent again, which costs less than keeping a copy of each.
     /// `None` if a part cannot be written in a request, which the domain's rules for these values leave no room for.
-    pub(super) fn new(
-        token: &str,
-        topic: &BundleId,
-        id: &Uuid,
-        notification: &ApnsNotification,
-    ) -> Option<Self> {
-        let path =
-            PathAndQuery::from_maybe_shared(Bytes::from(format!("/3/device/{token}"))).ok()?;
-        let mut buffer = Uuid::encode_buffer();
-        let mut id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).ok()?;
-        // Different in every request, so it would only push others out of the compression table.
-        id.set_sensitive(true);
-        let collapse_id = notification.collapse_id.as_ref();
-        let collapse_id = collapse_id
-            .map(|id| HeaderValue::from_bytes(id.as_bytes()))
-            .transpose()
-            .ok()?;
-        Some(Self {
-            path,
-            topic: topic_of(topic, notification.push_type)?,
-            id,
-            push_type: HeaderValue::from_static(notification.push_type.as_str()),
-            priority: notification
-                .priority
-                .map(|priority| HeaderValue::from(u16::from(priority))),
-            expiration: notification.expiration.map(HeaderValue::from),
-            collapse_id,
-        })
-    }
-
-    pub(super) fn request(&self, target: &Target, authorization: &HeaderValue) -> Request<()> {
+    pub(super) fn request(
+        &self,
+        target: &Target,
+        authorization: &HeaderValue,
+    ) -> Option<Request<()>> {
+        let path = Bytes::from(format!("/3/device/{}", self.token));
+        let path = PathAndQuery::from_maybe_shared(path).ok()?;
         let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
         headers.insert(header::AUTHORIZATION, authorization.clone());
-        headers.insert(APNS_TOPIC, self.topic.clone());
-        headers.insert(APNS_ID, self.id.clone());
-        headers.insert(APNS_PUSH_TYPE, self.push_type.clone());
-        let optional = [
-            (APNS_PRIORITY, &self.priority),
-            (APNS_EXPIRATION, &self.expiration),
-            (APNS_COLLAPSE_ID, &self.collapse_id),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                headers.insert(name, value.clone());
-            }
+        headers.insert(
+            APNS_TOPIC,
+            topic_of(self.topic, self.notification.push_type)?,
+        );
+        headers.insert(APNS_ID, id(&self.id)?);
+        let push_type = self.notification.push_type.as_str();
+        headers.insert(APNS_PUSH_TYPE, HeaderValue::from_static(push_type));
+        if let Some(priority) = self.notification.priority {
+            headers.insert(APNS_PRIORITY, HeaderValue::from(u16::from(priority)));
+        }
+        if let Some(expiration) = self.notification.expiration {
+            headers.insert(APNS_EXPIRATION, HeaderValue::from(expiration));
+        }
+        if let Some(collapse_id) = &self.notification.collapse_id {
+            let value = HeaderValue::from_bytes(collapse_id.as_bytes()).ok()?;
+            headers.insert(APNS_COLLAPSE_ID, value);
         }
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.uri(self.path.clone());
+        *request.uri_mut() = target.uri(path);
         *request.headers_mut() = headers;
-        request
+        Some(request)
     }
+}
+
+fn id(uuid: &Uuid) -> Option<HeaderValue> {
+    let mut buffer = Uuid::encode_buffer();
+    let mut id = HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut buffer)).ok()?;
+    // Different in every request, so it would only push others out of the compression table.
+    id.set_sensitive(true);
+    Some(id)
 }
 
 /// `apns-topic`: the bundle identifier, and what this kind of notification wants behind it.
@@ -104,9 +90,13 @@ mod tests {
         let id = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
         let target = Target::new(&Url::parse("https://api.push.apple.com").unwrap()).unwrap();
         let authorization = HeaderValue::from_static("bearer x");
-        Prepared::new("00ff", &topic, &id, notification)
-            .unwrap()
-            .request(&target, &authorization)
+        let parts = Parts {
+            token: "00ff",
+            topic: &topic,
+            id,
+            notification,
+        };
+        parts.request(&target, &authorization).unwrap()
     }
 
     #[test]

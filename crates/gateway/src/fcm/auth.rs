@@ -172,7 +172,7 @@ impl AccessTokens {
             .guarded_destination(&url.origin().ascii_serialization())
             .map_err(failed)?;
         let body = request::token_body(&assertion);
-        let make = || request::token(destination.target(), &path, &body);
+        let make = || Some(request::token(destination.target(), &path, &body));
         let answer = destination.send(make, body.clone()).await.map_err(failed)?;
         let granted = response::read_token(&answer, self.clock.now())?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token))

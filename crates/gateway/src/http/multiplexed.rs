@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Broken, Connection, Wire};
+use super::whole_writes::WholeWrites;
 use super::{ANSWER_BODY_LENGTH_MAX, ANSWER_HEADERS_LENGTH_MAX, Answer, Context, Failure};
 
 /// How often a connection is pinged.
@@ -60,7 +61,7 @@ where
         .max_concurrent_reset_streams(context.in_flight_max.saturating_mul(2))
         .reset_stream_duration(RESET_STREAM_MEMORY)
         .max_local_error_reset_streams(Some(STREAM_ERRORS_MAX))
-        .handshake::<_, Bytes>(io);
+        .handshake::<_, Bytes>(WholeWrites(io));
     let (sender, mut driven) = handshake.await.map_err(|_| Failure::Handshake)?;
     let ping = driven.ping_pong().ok_or(Failure::Handshake)?;
     let connection = Arc::new(Connection::new(Wire::Multiplexed(sender), 0, freed));

@@ -66,18 +66,20 @@ impl Destination {
         &self.target
     }
 
-    /// Sends a request and reads its answer. `make` is asked again if the request has to be sent again.
+    /// Sends a request and reads its answer. `make` is asked again if the request has to be sent again; what it cannot make
+    /// is [`Failure::Malformed`].
     pub(crate) async fn send(
         self: &Arc<Self>,
-        make: impl Fn() -> Request<()>,
+        make: impl Fn() -> Option<Request<()>>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let began = Instant::now();
         let timeout = self.context.request_timeout;
         for _ in 0..SENDS_MAX {
             let slot = self.slot(began + timeout).await?;
+            let request = make().ok_or(Failure::Malformed)?;
             let deadline = (Instant::now() + timeout).min(began + 2 * timeout);
-            match slot.exchange(make(), body.clone(), deadline).await {
+            match slot.exchange(request, body.clone(), deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(Broken::Failed(failure)) => return Err(failure),
                 Err(Broken::Unprocessed) => {}
