@@ -33,13 +33,14 @@ def registrations_per_second(path, group, seconds):
     database.execute("PRAGMA synchronous = FULL")
     (instance,) = database.execute("SELECT instance FROM instances").fetchone()
     for name in ("a", "b", "c"):
-        database.execute("INSERT INTO interests (instance, name) VALUES (?, ?)", (instance, f"limit-{name}"))
+        database.execute("INSERT OR IGNORE INTO interests (instance, name) VALUES (?, ?)", (instance, f"limit-{name}"))
     interests = [row[0] for row in database.execute("SELECT interest FROM interests WHERE name LIKE 'limit-%'")]
+    (run,) = database.execute("SELECT max(device) FROM devices").fetchone()
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         database.execute("BEGIN IMMEDIATE")
         for number in range(done, done + group):
-            _register(database, instance, interests, f"limit-{number}")
+            _register(database, instance, interests, f"limit-{run}-{number}")
         database.execute("COMMIT")
         done += group
     rate = done / (time.perf_counter() - began)

@@ -9,8 +9,9 @@ import urllib.request
 from . import processes
 
 HOSTS = ["localhost", "api.push.apple.com", "fcm.googleapis.com"]
-# Where the peer that knows only Apple's host finds it, in a mount namespace with a hosts file of its own.
-APPLE = "127.0.0.2"
+# Where the peer that knows only Apple's host finds it, in a mount namespace with a hosts file of its own. Of this run alone,
+# since the port is always 443.
+APPLE = f"127.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
 
 CONFIGURATION = """
 daemon off;
@@ -80,7 +81,7 @@ class Certificates:
         authority = ["-addext", "keyUsage=critical,keyCertSign"]
         _openssl("req", "-x509", "-key", ca_key, "-subj", "/CN=Bench root", *days, *authority, "-out", self.ca)
         _openssl("req", "-new", "-key", self.key, "-subj", "/CN=Bench gateway", "-out", request)
-        names = ",".join(f"DNS:{host}" for host in HOSTS) + f",IP:127.0.0.1,IP:{APPLE}"
+        names = ",".join(f"DNS:{host}" for host in HOSTS) + ",IP:127.0.0.1"
         extensions = self.directory / "extensions"
         usage = "extendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
         extensions.write_text(f"subjectAltName={names}\n{usage}", encoding="ascii")
