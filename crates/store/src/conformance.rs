@@ -126,6 +126,7 @@ macro_rules! store_conformance {
             settlements:
                 a_publish_finishes_with_its_last_job,
                 a_cursor_does_not_go_back,
+                a_page_is_settled_once,
                 tallies_add_up,
                 a_dead_token_removes_its_device,
                 a_changed_token_saves_the_device,

@@ -314,8 +314,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<Page, StoreError>;
 
     /// Writes what became of a page: moves the job's cursor to `cursor` (or deletes the job if it was the `last` page),
-    /// prolongs its lease, and applies the settlement. A cursor does not go back. When the last work of a publish is done, the
-    /// publish is finished. What the settlement says of devices that are gone is passed over; tallies are written all the same.
+    /// prolongs its lease, and applies the settlement. A page that is not the last and does not move the cursor on has been
+    /// settled before, and its settlement is not applied again, so that a caller whose answer was lost may repeat the call.
+    /// When the last work of a publish is done, the publish is finished. What the settlement says of devices that are gone is passed over; tallies are written all the same.
     async fn settle_page(
         &self,
         job: &Job,

@@ -107,6 +107,30 @@ pub async fn a_cursor_does_not_go_back(store: Arc<dyn Store>) {
     assert_eq!(again.cursor, page.cursor);
 }
 
+pub async fn a_page_is_settled_once(store: Arc<dyn Store>) {
+    let (instance, _, job, recipient) = one_device(&store, Platform::Fcm).await;
+    let settlement = Settlement {
+        tallies: vec![tally(OutcomeKind::Accepted, 5)],
+        retries: vec![retry(recipient.device, at(9))],
+        ..Settlement::default()
+    };
+    // The second time is that of a caller who never got the first answer.
+    for _ in 0..2 {
+        let settlement = settlement.clone();
+        let settled = store
+            .settle_page(&job, job.end, false, at(60), settlement, at(1))
+            .await
+            .unwrap();
+        assert_eq!(settled, Settled::Done);
+        let claimed = store.claim_retries(lease(2, 9), at(9), 10).await.unwrap();
+        let read = report(&store, instance, job.publish.id).await;
+        assert_eq!(read.tallies, [tally(OutcomeKind::Accepted, 5)]);
+        assert!(claimed.len() <= 1 && read.retries == 1);
+    }
+    let again = store.claim_retries(lease(2, 9), at(9), 10).await.unwrap();
+    assert!(again.is_empty(), "a claim is not undone");
+}
+
 pub async fn tallies_add_up(store: Arc<dyn Store>) {
     let (instance, _, job, _) = one_device(&store, Platform::Fcm).await;
     let rejected = crate::publishes::Tally {
@@ -118,7 +142,7 @@ pub async fn tallies_add_up(store: Arc<dyn Store>) {
         ..Settlement::default()
     };
     let settled = store
-        .settle_page(&job, job.cursor, false, at(60), settlement(5), at(1))
+        .settle_page(&job, job.end, false, at(60), settlement(5), at(1))
         .await
         .unwrap();
     assert_eq!(settled, Settled::Done);

@@ -130,33 +130,52 @@ pub(super) fn release(
     Ok(settled(changed))
 }
 
-/// Moves the cursor of a job, which never goes back; `None` if somebody else has the job. The number of its publish.
+/// What became of moving a job's cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Advanced {
+    /// It moved on; the number of the publish.
+    To(i64),
+    /// It stood there already: the page was settled before.
+    Repeated,
+    /// Somebody else has the job.
+    Lost,
+}
+
+/// Moves the cursor of a job, which never goes back.
 pub(super) fn advance(
     connection: &Connection,
     job: JobId,
     fence: Fence,
     cursor: DeviceOrdinal,
     lease_until: Timestamp,
-) -> Result<Option<i64>, StoreError> {
-    Ok(connection
+) -> Result<Advanced, StoreError> {
+    let moved = connection
         .prepare_cached(
-            "UPDATE jobs SET cursor = max(cursor, ?3), leased_until = ?4 WHERE job = ?1 AND fence = ?2
+            "UPDATE jobs SET cursor = ?3, leased_until = ?4 WHERE job = ?1 AND fence = ?2 AND cursor < ?3
              RETURNING publish",
         )?
         .query_row([job.0, fence.0, cursor.0, lease_until.as_millis()], |row| row.get(0))
-        .optional()?)
+        .optional()?;
+    Ok(match moved {
+        Some(publish) => Advanced::To(publish),
+        None => match renew(connection, job, fence, lease_until)? {
+            Settled::Done => Advanced::Repeated,
+            Settled::LeaseLost => Advanced::Lost,
+        },
+    })
 }
 
-/// Deletes a job whose last page is done; `None` if somebody else has it. The number of its publish.
+/// Deletes a job whose last page is done.
 pub(super) fn complete(
     connection: &Connection,
     job: JobId,
     fence: Fence,
-) -> Result<Option<i64>, StoreError> {
-    Ok(connection
+) -> Result<Advanced, StoreError> {
+    let deleted = connection
         .prepare_cached("DELETE FROM jobs WHERE job = ?1 AND fence = ?2 RETURNING publish")?
         .query_row([job.0, fence.0], |row| row.get(0))
-        .optional()?)
+        .optional()?;
+    Ok(deleted.map_or(Advanced::Lost, Advanced::To))
 }
 
 /// How much work waits, of jobs and of retries.

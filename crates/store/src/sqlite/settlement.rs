@@ -5,6 +5,7 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
 use rusqlite::{Connection, params};
 
+use super::jobs::Advanced;
 use super::retries::Held;
 use super::{columns, devices, jobs, publishes, retries};
 use crate::StoreError;
@@ -28,19 +29,17 @@ pub(super) fn page(
     settlement: &Settlement,
     now: Timestamp,
 ) -> Result<Settled, StoreError> {
-    let publish = if progress.last {
-        jobs::complete(connection, progress.job, progress.fence)?
+    let Progress { job, fence, .. } = progress;
+    let advanced = if progress.last {
+        jobs::complete(connection, job, fence)?
     } else {
-        jobs::advance(
-            connection,
-            progress.job,
-            progress.fence,
-            progress.cursor,
-            progress.lease_until,
-        )?
+        let (cursor, lease_until) = (progress.cursor, progress.lease_until);
+        jobs::advance(connection, job, fence, cursor, lease_until)?
     };
-    let Some(publish) = publish else {
-        return Ok(Settled::LeaseLost);
+    let publish = match advanced {
+        Advanced::To(publish) => publish,
+        Advanced::Repeated => return Ok(Settled::Done),
+        Advanced::Lost => return Ok(Settled::LeaseLost),
     };
     apply(connection, publish, settlement, now)?;
     Ok(Settled::Done)
