@@ -20,6 +20,8 @@ pub mod conformance;
 pub mod devices;
 pub mod instances;
 pub mod lookup;
+#[cfg(feature = "conformance")]
+pub mod memory;
 pub mod publishes;
 pub mod sqlite;
 pub mod transfer;

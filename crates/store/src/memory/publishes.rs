@@ -1,0 +1,182 @@
+//! Publishes: cut into jobs, read in pages, finished and pruned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceOrdinal, Recipient};
+use domain::user::UserOrdinal;
+
+use super::state::{PublishRow, State};
+use crate::lookup::PublishState;
+use crate::publishes::{
+    Event, EventKind, Fence, Job, JobId, Page, Plan, Recorded, ResolvedAudience,
+};
+
+/// An audience of at most so many devices is one job.
+const SMALL_AUDIENCE_MAX: i64 = 1000;
+
+impl State {
+    /// All devices of an audience behind `after` up to `end`, ascending, each once.
+    pub(super) fn devices_in(
+        &self,
+        audience: &ResolvedAudience,
+        after: i64,
+        end: i64,
+    ) -> BTreeSet<i64> {
+        match audience {
+            ResolvedAudience::Interests(numbers) => {
+                let numbers = numbers.iter();
+                numbers
+                    .flat_map(|number| self.subscribers(*number, after, end))
+                    .collect()
+            }
+            ResolvedAudience::Users(numbers) => {
+                let numbers = numbers.iter();
+                numbers
+                    .flat_map(|number| self.devices_of(*number, after, end))
+                    .collect()
+            }
+            ResolvedAudience::FailuresOf(publish) => {
+                let failures = self.publishes.rows.get(publish).map(|row| &row.failures);
+                let devices = failures.into_iter().flat_map(BTreeMap::keys).copied();
+                devices
+                    .filter(|device| (after + 1..=end).contains(device))
+                    .collect()
+            }
+        }
+    }
+
+    /// The ranges `(cursor, end]` of the jobs for an audience.
+    pub(super) fn ranges(&self, audience: &ResolvedAudience, plan: Plan) -> Vec<(i64, i64)> {
+        let devices = self.devices_in(audience, 0, i64::MAX);
+        let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
+            return Vec::new();
+        };
+        let (before, last) = (first - 1, *last);
+        let span = plan.job_span.max(1);
+        let count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
+        if count <= span.min(SMALL_AUDIENCE_MAX) {
+            return vec![(before, last)];
+        }
+        let jobs_max = i64::try_from(plan.jobs_max.max(1)).unwrap_or(i64::MAX);
+        let widest = (last - before - 1) / jobs_max + 1;
+        let span = span.max(widest);
+        let mut ranges = Vec::new();
+        let mut cursor = before;
+        while cursor < last {
+            let end = cursor.saturating_add(span).min(last);
+            ranges.push((cursor, end));
+            cursor = end;
+        }
+        ranges
+    }
+
+    /// A job as its holder sees it.
+    pub(super) fn job(&self, number: i64) -> Option<Job> {
+        let row = self.jobs.rows.get(&number)?;
+        let publish = self.publishes.rows.get(&row.publish)?;
+        Some(Job {
+            id: JobId(number),
+            publish: Arc::clone(&publish.publish),
+            cursor: DeviceOrdinal(row.cursor),
+            end: DeviceOrdinal(row.end),
+            fence: Fence(row.claim.fence),
+            audience: Arc::clone(&publish.audience),
+        })
+    }
+
+    pub(super) fn audience_page(&self, job: &Job, after: DeviceOrdinal, limit: usize) -> Page {
+        let wanted: Vec<_> = job.publish.payloads.platforms().collect();
+        let is_for_users = matches!(*job.audience, ResolvedAudience::Users(_));
+        let after = after.max(job.cursor);
+        let mut devices = self
+            .devices_in(&job.audience, after.0, job.end.0)
+            .into_iter();
+        let mut page = Page {
+            cursor: after,
+            ..Page::default()
+        };
+        while page.recipients.len() < limit.max(1) {
+            let Some(number) = devices.next() else { break };
+            page.cursor = DeviceOrdinal(number);
+            let device = self.devices.rows.get(&number);
+            let device = device.filter(|device| wanted.contains(&device.id.platform()));
+            page.recipients.extend(device.map(|device| Recipient {
+                user: device.user.filter(|_| is_for_users).map(UserOrdinal),
+                ..device.recipient(number)
+            }));
+        }
+        if devices.next().is_none() {
+            page.last = true;
+            page.cursor = job.end;
+        }
+        page
+    }
+
+    pub(super) fn record_event(&mut self, event: &Event) -> Recorded {
+        let device = self.device(event.instance, event.device);
+        let publish = self.publish(event.instance, event.publish);
+        let row = publish.and_then(|number| self.publishes.rows.get_mut(&number));
+        let (Some(device), Some(row)) = (device, row) else {
+            return Recorded::Unknown;
+        };
+        if row.events.insert((event.kind == EventKind::Open, device)) {
+            Recorded::New
+        } else {
+            Recorded::Repeated
+        }
+    }
+
+    pub(super) fn prune_publishes(&mut self, before: Timestamp, limit: usize) -> u64 {
+        let rows = self.publishes.rows.iter();
+        let mut over: Vec<_> = rows
+            .filter_map(|(number, row)| Some((row.finished_at?, *number)))
+            .filter(|(at, number)| *at < before && !self.is_being_replayed(*number))
+            .collect();
+        over.sort_unstable();
+        over.truncate(limit);
+        for (_, number) in &over {
+            self.remove_publish(*number);
+        }
+        over.len() as u64
+    }
+
+    fn is_being_replayed(&self, publish: i64) -> bool {
+        let mut rows = self.publishes.rows.values();
+        rows.any(|row| row.replay_of == Some(publish) && row.finished_at.is_none())
+    }
+
+    /// Removes a publish and its work.
+    pub(super) fn remove_publish(&mut self, number: i64) {
+        self.publishes.rows.remove(&number);
+        self.remove_work(number);
+    }
+
+    /// Removes a publish's jobs and retries.
+    pub(super) fn remove_work(&mut self, number: i64) {
+        self.jobs.rows.retain(|_, job| job.publish != number);
+        self.retries.rows.retain(|_, retry| retry.publish != number);
+    }
+
+    /// Notes which publishes have no work left.
+    pub(super) fn finish_what_is_done(&mut self, now: Timestamp) {
+        let (jobs, retries) = (&self.jobs.rows, &self.retries.rows);
+        for (number, row) in &mut self.publishes.rows {
+            if row.state == PublishState::Running
+                && !jobs.values().any(|job| job.publish == *number)
+                && !retries.values().any(|retry| retry.publish == *number)
+            {
+                row.end(PublishState::Finished, now);
+            }
+        }
+    }
+}
+
+impl PublishRow {
+    /// Ends a publish.
+    pub(super) fn end(&mut self, state: PublishState, now: Timestamp) {
+        self.state = state;
+        self.finished_at = Some(now.max(self.publish.accepted_at));
+    }
+}
