@@ -19,7 +19,7 @@ use crate::measure;
 use crate::sender::{Due, Sender};
 
 /// How long to wait before a failed store is asked again.
-const STORE_RETRY: Duration = Duration::from_millis(500);
+pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -103,11 +103,12 @@ impl Fanout {
                 Err(error) => {
                     tracing::warn!(job = job.id.0, %error, "a page of an audience could not be read, trying again");
                     tokio::select! {
-                        () = tokio::time::sleep(STORE_RETRY) => {}
+                        biased;
                         // Nothing was read, so nothing is settled: the cursor stays where it is.
                         () = self.sender.stopping.cancelled() => {
                             return Page { cursor: after, ..Page::default() };
                         }
+                        () = tokio::time::sleep(STORE_RETRY) => {}
                     }
                 }
             }
@@ -123,19 +124,8 @@ impl Fanout {
                 attempts: 0,
             })
             .collect();
-        let instance = loop {
-            match self.sender.instances.get(job.publish.instance).await {
-                Ok(instance) => break instance,
-                Err(error) => {
-                    tracing::warn!(instance = %job.publish.instance, %error, "an instance could not be read, trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(STORE_RETRY) => {}
-                        // The sender parks everything once the node stops, without needing the instance.
-                        () = self.sender.stopping.cancelled() => break None,
-                    }
-                }
-            }
-        };
+        let id = job.publish.instance;
+        let instance = self.sender.instance(id, u32::MAX).await.ok().flatten();
         self.sender
             .send(instance.as_deref(), &job.publish, &due)
             .await
@@ -160,15 +150,24 @@ impl Fanout {
     }
 
     async fn release(&self, job: &Job) -> Left {
-        if let Err(error) = self.store.release_job(job.id, job.fence).await {
-            tracing::warn!(job = job.id.0, %error, "a job could not be given back; it is taken over when its lease ends");
-        }
+        give_back(&*self.store, job).await;
         Left::Elsewhere
     }
 }
 
+/// Gives a job back, for whoever has a hand free.
+pub(crate) async fn give_back(store: &dyn Store, job: &Job) {
+    let given = write(|| store.release_job(job.id, job.fence)).await;
+    if given.is_none() {
+        tracing::warn!(
+            job = job.id.0,
+            "a job could not be given back; it is taken over when its lease ends"
+        );
+    }
+}
+
 /// How often a settlement is tried. With [`STORE_RETRY`] between, far less than a lease's length.
-const SETTLE_TRIES: u32 = 20;
+pub(crate) const SETTLE_TRIES: u32 = 20;
 
 /// Writes something that must not be lost, trying again while the store fails. `None` when it fails for too long; the lease
 /// then ends, and the page is sent again by whoever takes over.
@@ -179,7 +178,9 @@ where
     for _ in 0..SETTLE_TRIES {
         match attempt().await {
             Ok(settled) => return Some(settled),
-            Err(error) => tracing::warn!(%error, "a settlement could not be written, trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "the store did not take what was done, trying again");
+            }
         }
         tokio::time::sleep(STORE_RETRY).await;
     }

@@ -30,8 +30,9 @@ impl Janitor {
         loop {
             self.prune().await;
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                biased;
                 () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
             }
         }
     }

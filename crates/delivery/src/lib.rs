@@ -7,6 +7,7 @@
 
 pub mod gates;
 pub mod instances;
+pub mod jitter;
 pub mod measure;
 pub mod runner;
 pub mod vault;

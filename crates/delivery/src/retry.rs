@@ -7,7 +7,7 @@ use domain::clock::Clock;
 use store::Store;
 use store::publishes::{Lease, RetryBatch, Settled};
 
-use crate::fanout::{is_cancelled, write};
+use crate::fanout::{SETTLE_TRIES, is_cancelled, write};
 use crate::lease::Leases;
 use crate::measure;
 use crate::sender::{Due, Sender};
@@ -52,13 +52,10 @@ impl Retries {
 
     async fn batch(&self, batch: &RetryBatch) {
         let publish = &batch.publish;
-        let instance = match self.sender.instances.get(publish.instance).await {
-            Ok(instance) => instance,
-            Err(error) => {
-                // The lease ends by itself, and the retries are claimed again.
-                tracing::warn!(instance = %publish.instance, %error, "an instance could not be read");
-                return;
-            }
+        let instance = self.sender.instance(publish.instance, SETTLE_TRIES);
+        let Ok(instance) = instance.await else {
+            // The lease ends by itself, and the retries are claimed again.
+            return;
         };
         let due: Vec<_> = batch
             .retries
@@ -104,8 +101,9 @@ impl Retries {
 
     async fn pause(&self, time: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(time) => {}
+            biased;
             () = self.sender.stopping.cancelled() => {}
+            () = tokio::time::sleep(time) => {}
         }
     }
 }

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::fanout::{Fanout, Left, millis_since};
+use crate::fanout::{Fanout, Left, give_back, millis_since};
 use crate::gates::{Gates, HostLimits};
 use crate::instances::{Instance, Instances};
 use crate::janitor::Janitor;
+use crate::jitter::Jitter;
 use crate::lanes::{Lanes, Permit};
 use crate::lease::Leases;
 use crate::measure::{self, Attempts};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub poll: Duration,
     /// When to try again.
     pub backoff: Backoff,
+    /// How retries spread.
+    pub jitter: Jitter,
     /// How long finished publishes are kept.
     pub keep_publishes: Duration,
 }
@@ -71,7 +74,28 @@ impl Default for Settings {
             lease: Duration::from_secs(120),
             poll: Duration::from_secs(1),
             backoff: Backoff::default(),
+            jitter: Jitter::default(),
             keep_publishes: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl Settings {
+    fn sender(
+        &self,
+        instances: Arc<Instances>,
+        clock: Arc<dyn Clock>,
+        stopping: CancellationToken,
+    ) -> Sender {
+        Sender {
+            instances,
+            clock,
+            backoff: self.backoff,
+            jitter: self.jitter.clone(),
+            gates: Arc::new(Gates::new(self.hosts)),
+            attempts: Arc::new(Attempts::new()),
+            in_flight_max: self.in_flight_max,
+            stopping,
         }
     }
 }
@@ -144,15 +168,7 @@ impl Runner {
             length: settings.lease,
             clock: Arc::clone(&clock),
         };
-        let sender = Sender {
-            instances,
-            clock: Arc::clone(&clock),
-            backoff: settings.backoff,
-            gates: Arc::new(Gates::new(settings.hosts)),
-            attempts: Arc::new(Attempts::new()),
-            in_flight_max: settings.in_flight_max,
-            stopping: stopping.clone(),
-        };
+        let sender = settings.sender(instances, Arc::clone(&clock), stopping.clone());
         let retries = Retries {
             store: Arc::clone(&store),
             sender: sender.clone(),
@@ -220,6 +236,8 @@ impl Runner {
         idempotency: Option<Idempotency>,
     ) -> Result<Taken, StoreError> {
         let shared = &self.shared;
+        // A stop waits for it, so that no job is leased to a node that has stopped.
+        let _task = shared.tasks.token();
         let kind = request.audience.kind();
         let now = shared.clock.now();
         let (permit, lease) = self.enter();
@@ -251,6 +269,7 @@ impl Runner {
         idempotency: Option<Idempotency>,
     ) -> Result<Replay, StoreError> {
         let shared = &self.shared;
+        let _task = shared.tasks.token();
         let now = shared.clock.now();
         let (permit, lease) = self.enter();
         let once = idempotency.map(|idempotency| once(idempotency, now));
@@ -295,7 +314,7 @@ impl Runner {
             // Further shards need a place of their own; without one they go back to be claimed when there is.
             match permit.take().or_else(|| shared.lanes.try_enter()) {
                 Some(permit) => self.spawn(job, permit),
-                None => self.leave(&job),
+                None => self.leave(job),
             }
         }
     }
@@ -322,14 +341,11 @@ impl Runner {
             .spawn(async move { runner.run(job, permit).await });
     }
 
-    fn leave(&self, job: &Job) {
+    fn leave(&self, job: Job) {
         let store = Arc::clone(&self.shared.store);
-        let (id, fence) = (job.id, job.fence);
-        self.shared.tasks.spawn(async move {
-            if let Err(error) = store.release_job(id, fence).await {
-                tracing::warn!(job = id.0, %error, "a job could not be given back; it waits until its lease ends");
-            }
-        });
+        self.shared
+            .tasks
+            .spawn(async move { give_back(&*store, &job).await });
     }
 
     async fn run(self, job: Job, mut permit: Permit) {
@@ -356,9 +372,10 @@ impl Runner {
                 continue;
             }
             tokio::select! {
+                biased;
+                () = shared.stopping.cancelled() => {}
                 () = woken => {}
                 () = tokio::time::sleep(shared.settings.poll) => {}
-                () = shared.stopping.cancelled() => {}
             }
         }
     }
@@ -380,7 +397,7 @@ impl Runner {
                 for job in jobs {
                     match shared.lanes.try_enter() {
                         Some(permit) => self.spawn(job, permit),
-                        None => self.leave(&job),
+                        None => self.leave(job),
                     }
                 }
                 any

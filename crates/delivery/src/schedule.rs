@@ -58,9 +58,10 @@ impl Schedule {
                 }
             };
             tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => {}
                 () = woken => {}
                 () = tokio::time::sleep(wait) => {}
-                () = self.stopping.cancelled() => {}
             }
         }
     }

@@ -8,18 +8,22 @@ use std::sync::Arc;
 use domain::backoff::Backoff;
 use domain::clock::Clock;
 use domain::device::{Platform, Recipient};
+use domain::instance::InstanceId;
 use domain::outcome::Outcome;
 use domain::payload::{Origin, Rendered};
 use domain::publish::Publish;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gateway::{Attempt, Delivery};
+use store::StoreError;
 use store::publishes::Settlement;
 use tokio_util::sync::CancellationToken;
 
+use crate::fanout::STORE_RETRY;
 use crate::gate::TurnedAway;
 use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
+use crate::jitter::Jitter;
 use crate::measure::Attempts;
 use crate::settle::Settling;
 
@@ -29,6 +33,7 @@ pub(crate) struct Sender {
     pub(crate) instances: Arc<Instances>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backoff: Backoff,
+    pub(crate) jitter: Jitter,
     pub(crate) gates: Arc<Gates>,
     pub(crate) attempts: Arc<Attempts>,
     pub(crate) in_flight_max: usize,
@@ -54,6 +59,32 @@ struct Batch<'a> {
 }
 
 impl Sender {
+    /// An instance, `None` if there is none. A store that fails is asked again, `tries` times at most; not once the node
+    /// stops, because then everything is parked, for which no instance is needed.
+    pub(crate) async fn instance(
+        &self,
+        id: InstanceId,
+        tries: u32,
+    ) -> Result<Option<Arc<Instance>>, StoreError> {
+        let mut tried = 0;
+        loop {
+            let error = match self.instances.get(id).await {
+                Ok(instance) => return Ok(instance),
+                Err(error) => error,
+            };
+            tracing::warn!(instance = %id, %error, "an instance could not be read");
+            tried += 1;
+            if tried >= tries {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Ok(None),
+                () = tokio::time::sleep(STORE_RETRY) => {}
+            }
+        }
+    }
+
     /// Sends all of `due` and says what is to be settled.
     pub(crate) async fn send(
         &self,
@@ -79,7 +110,7 @@ impl Sender {
                 done.recipient,
                 attempt,
                 done.attempts + 1,
-                rand::random,
+                || self.jitter.throw(),
                 || self.clock.now(),
             );
         }
