@@ -1,0 +1,208 @@
+//! The store as one node reaches it: slow, and failing before or after it has done what it was asked.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::clock::Timestamp;
+use domain::device::{
+    DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Platform, Registration,
+};
+use domain::instance::InstanceId;
+use domain::interest::InterestName;
+use domain::publish::{Audience, PublishId};
+use domain::user::UserId;
+use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
+use store::instances::{
+    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
+};
+use store::lookup::{
+    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
+    Replayed, UserOutcome,
+};
+use store::publishes::{
+    Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
+    RetryBatch, RetryId, Settled, Settlement,
+};
+use store::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
+use store::{Store, StoreError};
+use uuid::Uuid;
+
+use crate::ledger::Stored;
+use crate::node::Pulse;
+use crate::world::World;
+
+/// The store of a run, as one node reaches it.
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    pub(crate) world: Arc<World>,
+    pub(crate) pulse: Arc<Pulse>,
+}
+
+fn failure(why: &str) -> StoreError {
+    StoreError::Unavailable(why.into())
+}
+
+impl FaultyStore {
+    async fn call<T>(
+        &self,
+        effect: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.pulse.beat().await;
+        let world = &self.world;
+        let (there, back) = world.store_latency();
+        self.pulse.wait(there).await;
+        let faults = world.plot.store;
+        let (busy, refused, answer_lost) = (
+            world.befalls(faults.refused / 2),
+            world.befalls(faults.refused / 2),
+            world.befalls(faults.answer_lost),
+        );
+        if busy {
+            return Err(StoreError::Busy);
+        }
+        if refused {
+            return Err(failure("the connection was refused"));
+        }
+        // It is done now, whatever becomes of who asked for it.
+        let answer = effect.await;
+        self.pulse.wait(back).await;
+        if answer_lost {
+            return Err(failure("the connection was lost"));
+        }
+        answer
+    }
+
+    async fn create(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
+        let stored = Stored {
+            id: new.publish.id,
+            audience: self.world.audience(&new).await,
+        };
+        let accepted = self.world.store.create_publish(new, plan).await?;
+        if let Accepted::New(jobs) = &accepted {
+            self.world.ledger.stored(stored);
+            self.world.ledger.jobs(jobs);
+        }
+        Ok(accepted)
+    }
+
+    async fn claim(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let jobs = self.world.store.claim_jobs(lease, now, limit).await?;
+        self.world.ledger.jobs(&jobs);
+        Ok(jobs)
+    }
+
+    async fn release(&self, job: JobId, fence: Fence) -> Result<Settled, StoreError> {
+        let settled = self.world.store.release_job(job, fence).await?;
+        if settled == Settled::Done {
+            self.world.ledger.released(job);
+        }
+        Ok(settled)
+    }
+
+    async fn claim_again(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RetryBatch>, StoreError> {
+        let batches = self.world.store.claim_retries(lease, now, limit).await?;
+        self.world.ledger.retries(&batches);
+        Ok(batches)
+    }
+}
+
+/// Writes the methods that only go through, and those that are watched on the way.
+macro_rules! through {
+    (
+        $(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+
+        watched: $(fn $seen:ident($($given:ident: $given_type:ty),*) -> $got:ty = $own:ident;)+
+    ) => {
+        #[async_trait]
+        impl Store for FaultyStore {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.call(self.world.store.$name($($argument),*)).await
+            })+
+            $(async fn $seen(&self, $($given: $given_type),*) -> Result<$got, StoreError> {
+                self.call(self.$own($($given),*)).await
+            })+
+
+            /// The store outlives the node.
+            async fn close(&self) {}
+        }
+    };
+}
+
+through! {
+    fn configuration_version() -> i64;
+    fn create_instance(new: NewInstance) -> ();
+    fn instance(id: InstanceId) -> Option<InstanceRecord>;
+    fn instances() -> Vec<InstanceRecord>;
+    fn delete_instance(id: InstanceId) -> bool;
+    fn add_secret_key(instance: InstanceId, key: NewSecretKey) -> SecretKeyId;
+    fn revoke_secret_key(instance: InstanceId, key: SecretKeyId) -> bool;
+    fn set_credential(instance: InstanceId, new: NewCredential) -> ();
+    fn mark_credential(
+        instance: InstanceId, platform: Platform, version: CredentialVersion, broken: Option<&str>, now: Timestamp
+    ) -> bool;
+    fn register_device(registration: Registration, fresh: DeviceId, now: Timestamp) -> Registered;
+    fn device(instance: InstanceId, id: DeviceId) -> Option<DeviceRecord>;
+    fn delete_device(instance: InstanceId, id: DeviceId) -> bool;
+    fn set_metadata(instance: InstanceId, id: DeviceId, metadata: DeviceMetadata) -> Changed;
+    fn set_gateway_token(instance: InstanceId, id: DeviceId, token: GatewayToken, now: Timestamp) -> Changed;
+    fn bind_user(instance: InstanceId, id: DeviceId, user: UserId, devices_max: u32) -> Bound;
+    fn delete_user(instance: InstanceId, user: UserId) -> u64;
+    fn interests(
+        instance: InstanceId, id: DeviceId, after: Option<InterestName>, limit: usize
+    ) -> Option<InterestPage>;
+    fn set_interests(instance: InstanceId, id: DeviceId, interests: Vec<InterestName>) -> Changed;
+    fn add_interest(
+        instance: InstanceId, id: DeviceId, interest: InterestName, interests_max: usize
+    ) -> Changed;
+    fn remove_interest(instance: InstanceId, id: DeviceId, interest: InterestName) -> Changed;
+    fn import_devices(
+        instance: InstanceId, devices: Arc<[DeviceImport]>, rules: ImportRules, now: Timestamp
+    ) -> Vec<Imported>;
+    fn export_devices(instance: InstanceId, after: Option<Uuid>, limit: usize) -> DevicesPage;
+    fn renew_job(job: JobId, fence: Fence, until: Timestamp) -> Settled;
+    fn audience_page(job: &Job, after: DeviceOrdinal, limit: usize) -> Page;
+    fn settle_page(
+        job: &Job, cursor: DeviceOrdinal, last: bool, lease_until: Timestamp, settlement: Settlement, now: Timestamp
+    ) -> Settled;
+    fn settle_retries(
+        publish: PublishId, ids: Vec<(RetryId, Fence)>, settlement: Settlement, now: Timestamp
+    ) -> Settled;
+    fn next_retry_due(now: Timestamp) -> Option<Timestamp>;
+    fn publish_report(instance: InstanceId, id: PublishId) -> Option<PublishReport>;
+    fn record_events(events: Vec<Event>) -> Vec<Recorded>;
+    fn queue_depth(now: Timestamp) -> QueueDepth;
+    fn prune_publishes(before: Timestamp, limit: usize) -> u64;
+    fn start_scheduled(plan: Plan, now: Timestamp, limit: usize) -> Vec<Job>;
+    fn next_scheduled() -> Option<Timestamp>;
+    fn cancel_publish(instance: InstanceId, id: PublishId, now: Timestamp) -> Cancelled;
+    fn replay_publish(
+        instance: InstanceId, id: PublishId, fresh: PublishId, once: Option<Once>, plan: Plan, now: Timestamp
+    ) -> Replayed;
+    fn count_audience(instance: InstanceId, audience: Audience, platforms: Vec<Platform>) -> AudienceCount;
+    fn list_publishes(
+        instance: InstanceId, state: Option<PublishState>, after: Option<PublishCursor>, limit: usize
+    ) -> PublishPage;
+    fn publish_users(
+        instance: InstanceId, id: PublishId, after: Option<UserId>, limit: usize
+    ) -> Option<Vec<UserOutcome>>;
+    fn publish_failures(
+        instance: InstanceId, id: PublishId, after: DeviceOrdinal, limit: usize
+    ) -> Option<Vec<Failed>>;
+    fn prune_keys(before: Timestamp, limit: usize) -> u64;
+    fn check() -> ();
+
+    watched:
+    fn create_publish(new: NewPublish, plan: Plan) -> Accepted = create;
+    fn claim_jobs(lease: Lease, now: Timestamp, limit: usize) -> Vec<Job> = claim;
+    fn release_job(job: JobId, fence: Fence) -> Settled = release;
+    fn claim_retries(lease: Lease, now: Timestamp, limit: usize) -> Vec<RetryBatch> = claim_again;
+}

@@ -1,0 +1,197 @@
+//! What a seed stands for: the numbers of one run.
+
+use std::time::Duration;
+
+use delivery::gates::HostLimits;
+use delivery::runner::Settings;
+use domain::backoff::Backoff;
+use store::conformance::world::Dice;
+
+/// Which trouble there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Nothing but graceful stops, on a store that is slow and fails now and then. Nobody may get anything twice.
+    Calm,
+    /// Nodes crash and stall, and the store's answers get lost.
+    Stormy,
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// It is gone between two instructions, and another one starts later.
+    Crash { back_after: Duration },
+    /// It stands still, as a process that gets no time does, and goes on as if nothing had been.
+    Stall { lasts: Duration },
+    /// It is asked to stop, ends, and another one starts.
+    Stop { grace: Duration },
+}
+
+/// How often what fails, out of a thousand, and how long it takes at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoreFaults {
+    pub(crate) refused: usize,
+    pub(crate) answer_lost: usize,
+    pub(crate) latency_ms: usize,
+}
+
+/// The same of the gateways.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GatewayFaults {
+    pub(crate) retry: usize,
+    pub(crate) retry_after: usize,
+    pub(crate) hang: usize,
+    /// The gateway takes a delivery, and the answer never comes.
+    pub(crate) answer_lost: usize,
+    pub(crate) credential: usize,
+    pub(crate) latency_ms: usize,
+    /// After which time a request is given up.
+    pub(crate) timeout: Duration,
+}
+
+/// The numbers of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plot {
+    pub(crate) mood: Mood,
+    pub(crate) devices: usize,
+    pub(crate) interests: usize,
+    pub(crate) users: usize,
+    /// How many devices of a thousand are dead, and how many are always refused.
+    pub(crate) dead: usize,
+    pub(crate) refused: usize,
+    pub(crate) nodes: usize,
+    pub(crate) settings: Settings,
+    pub(crate) store: StoreFaults,
+    pub(crate) gateway: GatewayFaults,
+    /// When publishes are made, from the start on.
+    pub(crate) publishes: Vec<Duration>,
+    /// Which time to live they have, in seconds; none where it is not to end.
+    pub(crate) time_to_live_secs: Option<usize>,
+    /// When what happens to which node.
+    pub(crate) blows: Vec<(Duration, usize, Blow)>,
+    /// When all trouble ends.
+    pub(crate) trouble: Duration,
+}
+
+fn between(dice: &mut Dice, least: usize, most: usize) -> usize {
+    least + dice.roll(most - least + 1)
+}
+
+fn millis(dice: &mut Dice, least: usize, most: usize) -> Duration {
+    Duration::from_millis(between(dice, least, most) as u64)
+}
+
+/// Small as often as large.
+fn scaled(dice: &mut Dice, least: usize, most: usize) -> usize {
+    let most = match dice.roll(3) {
+        0 => least + (most - least) / 20,
+        1 => least + (most - least) / 5,
+        _ => most,
+    };
+    between(dice, least, most)
+}
+
+impl Plot {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        let mood = match dice.roll(4) {
+            0 => Mood::Calm,
+            _ => Mood::Stormy,
+        };
+        let trouble = millis(dice, 2_000, 60_000);
+        let nodes = between(dice, 1, 3);
+        let settings = settings(dice, mood);
+        let lease = settings.lease;
+        let mut often = |most: usize| match dice.roll(3) {
+            0 => 0,
+            _ => dice.roll(most + 1),
+        };
+        let stormy = |rate: usize| if mood == Mood::Calm { 0 } else { rate };
+        let store = StoreFaults {
+            refused: often(100),
+            answer_lost: stormy(often(60)),
+            latency_ms: often(80),
+        };
+        let gateway = GatewayFaults {
+            retry: often(200),
+            retry_after: often(60),
+            hang: often(30),
+            answer_lost: stormy(often(30)),
+            credential: often(8),
+            latency_ms: often(400),
+            timeout: Duration::from_secs(1 + often(9) as u64),
+        };
+        let (dead, refused) = (often(150), often(100));
+        let publishes = (0..between(dice, 1, 5))
+            .map(|_| millis(dice, 0, trouble.as_millis() as usize / 2))
+            .collect();
+        let blows = (0..scaled(dice, 0, 20))
+            .map(|_| {
+                let at = millis(dice, 0, trouble.as_millis() as usize);
+                (at, dice.roll(nodes), blow(dice, mood, lease))
+            })
+            .collect();
+        Self {
+            mood,
+            devices: scaled(dice, 1, 400),
+            interests: between(dice, 1, 6),
+            users: between(dice, 1, 40),
+            dead,
+            refused,
+            nodes,
+            settings,
+            store,
+            gateway,
+            publishes,
+            time_to_live_secs: (dice.roll(4) == 0).then(|| between(dice, 1, 60)),
+            blows,
+            trouble,
+        }
+    }
+}
+
+fn blow(dice: &mut Dice, mood: Mood, lease: Duration) -> Blow {
+    let long = Duration::from_secs(3600);
+    match (mood, dice.roll(3)) {
+        (Mood::Calm, _) => Blow::Stop { grace: long },
+        (_, 0) => Blow::Crash {
+            back_after: millis(dice, 0, 10_000),
+        },
+        (_, 1) => Blow::Stall {
+            lasts: millis(dice, 0, 3 * lease.as_millis() as usize),
+        },
+        _ => Blow::Stop {
+            grace: millis(dice, 0, 10_000),
+        },
+    }
+}
+
+fn settings(dice: &mut Dice, mood: Mood) -> Settings {
+    let lease = match mood {
+        // Longer than anything takes, so that none is ever lost.
+        Mood::Calm => Duration::from_secs(24 * 3600),
+        Mood::Stormy => millis(dice, 2_000, 40_000),
+    };
+    Settings {
+        page_length: scaled(dice, 1, 150),
+        in_flight_max: scaled(dice, 1, 200),
+        hosts: HostLimits {
+            in_flight_max: scaled(dice, 1, 300),
+            fcm_per_minute_max: match dice.roll(2) {
+                0 => 0,
+                _ => u32::try_from(between(dice, 3_000, 60_000)).unwrap(),
+            },
+        },
+        express_jobs_max: between(dice, 1, 12),
+        bulk_jobs_max: between(dice, 1, 4),
+        express_pages: u32::try_from(between(dice, 1, 3)).unwrap(),
+        job_span: i64::try_from(scaled(dice, 1, 400)).unwrap(),
+        jobs_per_publish_max: between(dice, 1, 8),
+        lease,
+        poll: millis(dice, 100, 2_000),
+        backoff: Backoff {
+            first: millis(dice, 20, 2_000),
+            longest: millis(dice, 2_000, 20_000),
+        },
+        ..Settings::default()
+    }
+}
