@@ -8,6 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::missing_panics_doc,
     missing_docs,
     reason = "a suite fails by panicking, and the names of its tests say what they check"
@@ -15,13 +16,18 @@
 
 pub mod audience;
 pub mod bindings;
+pub mod cancelling;
 pub mod devices;
 pub mod events;
 pub mod instances;
 pub mod interests;
 pub mod jobs;
+pub mod keys;
+pub mod lookups;
 pub mod publishes;
+pub mod replays;
 pub mod retries;
+pub mod scheduled;
 pub mod settlements;
 pub mod transfer;
 pub mod world;
@@ -151,6 +157,43 @@ macro_rules! store_conformance {
                 an_event_counts_once,
                 an_event_of_a_stranger_does_not_count,
                 events_outlive_their_device;
+            replays:
+                what_cannot_be_replayed_is_told,
+                exactly_what_failed_is_sent_again,
+                a_replay_of_no_failures_is_finished_at_once,
+                what_is_replayed_is_kept_until_that_is_done,
+                a_replay_may_be_repeated;
+            lookups:
+                nothing_is_told_of_unknown_publishes,
+                lists_are_complete_and_newest_first,
+                lists_are_by_state,
+                every_user_named_is_told_of,
+                interests_tell_of_no_users,
+                failures_are_kept_in_order,
+                a_refused_settlement_keeps_no_failures,
+                an_audience_is_counted_once_each;
+            keys:
+                a_key_of_an_unknown_instance_is_nothing,
+                a_key_of_another_request_is_refused,
+                a_repetition_is_the_same_publish,
+                of_concurrent_requests_one_is_done,
+                an_old_key_counts_as_never_used,
+                old_keys_are_pruned_alone,
+                a_key_outlives_its_publish;
+            cancelling:
+                what_cannot_be_cancelled_is_told,
+                cancelling_takes_the_work_away,
+                cancelling_again_changes_nothing,
+                cancelling_takes_the_retries_away,
+                a_cancelled_publish_does_not_begin_later;
+            scheduled:
+                a_scheduled_publish_is_no_work_before_its_time,
+                an_audience_is_resolved_when_it_is_sent,
+                a_scheduled_publish_for_nobody_finishes_when_it_begins,
+                the_most_overdue_begin_first,
+                each_is_begun_by_one_caller,
+                what_is_begun_without_a_lease_is_left_to_claim,
+                a_deleted_instance_sends_nothing_later;
         );
     };
     (@all $fresh:ident; $($noun:ident: $($rule:ident),+;)+) => {

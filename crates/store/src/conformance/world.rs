@@ -164,6 +164,11 @@ pub async fn bind(
         .unwrap()
 }
 
+/// Binds a device that can be bound.
+pub async fn bound(store: &Arc<dyn Store>, instance: InstanceId, device: DeviceId, id: &str) {
+    assert_eq!(bind(store, instance, device, id).await, Bound::Done);
+}
+
 pub fn to_interests(names: &[&str]) -> Audience {
     Audience::Interests(
         names

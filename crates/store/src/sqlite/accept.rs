@@ -139,7 +139,8 @@ impl SqliteStore {
             (after, counted) = self
                 .readers
                 .run(move |c| {
-                    let next = count::piece(c, &resolved, from, &platforms, &mut counted)?;
+                    let next =
+                        count::piece(c, &resolved, from, count::PIECE, &platforms, &mut counted)?;
                     Ok((next, counted))
                 })
                 .await?;

@@ -12,7 +12,7 @@ use crate::lookup::AudienceCount;
 use crate::publishes::ResolvedAudience;
 
 /// How many devices a piece counts at most.
-const PIECE: usize = 10_000;
+pub(super) const PIECE: usize = 10_000;
 
 /// The audience in this store's numbers; `None` where there is no such instance.
 pub(super) fn resolve(
@@ -48,24 +48,25 @@ pub(super) fn users(
     Ok(count)
 }
 
-/// Counts some of an audience's devices behind `after`. Up to which; `None` at the end.
+/// Counts at most `most` of an audience's devices behind `after`. Up to which; `None` at the end.
 pub(super) fn piece(
     connection: &Connection,
     audience: &ResolvedAudience,
     after: DeviceOrdinal,
+    most: usize,
     platforms: &[Platform],
     count: &mut AudienceCount,
 ) -> Result<Option<DeviceOrdinal>, StoreError> {
     let window = Window {
         after,
         end: DeviceOrdinal(i64::MAX),
-        limit: PIECE,
+        limit: most,
     };
     let mut merge = Merge::new(connection, audience, window)?;
     let mut statement =
         connection.prepare_cached("SELECT platform FROM devices WHERE device = ?1")?;
     let mut last = after;
-    for _ in 0..PIECE {
+    for _ in 0..most {
         let Some(device) = merge.next()? else {
             return Ok(None);
         };

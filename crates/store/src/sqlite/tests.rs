@@ -3,6 +3,7 @@
 
 mod cost;
 mod damage;
+mod migrating;
 mod opening;
 mod plans;
 mod writing;

@@ -1,11 +1,13 @@
 //! What a page costs, in rows and statements rather than time.
 
-use domain::device::DeviceOrdinal;
+use domain::device::{DeviceOrdinal, Platform};
 use rusqlite::Connection;
 
 use super::Folder;
+use crate::lookup::AudienceCount;
 use crate::publishes::ResolvedAudience;
 use crate::sqlite::audience::{self, Window};
+use crate::sqlite::count;
 use crate::sqlite::schema;
 
 const DEVICES: i64 = 20_000;
@@ -28,6 +30,38 @@ fn fill(connection: &Connection) {
              COMMIT"
         ))
         .unwrap();
+}
+
+#[test]
+fn counting_goes_on_piece_by_piece() {
+    let folder = Folder::new();
+    let connection = schema::open_writer(&folder.path(), 64 * 1024).unwrap();
+    fill(&connection);
+    let audience = ResolvedAudience::Interests(vec![1, 2, 3]);
+    let expected: i64 = connection
+        .query_row(
+            "SELECT count(DISTINCT device) FROM subscriptions WHERE interest IN (1, 2, 3)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let expected = u64::try_from(expected).unwrap();
+    let mut counted = AudienceCount::default();
+    let (mut after, mut pieces) = (Some(DeviceOrdinal::default()), 0);
+    while let Some(from) = after {
+        after = count::piece(
+            &connection,
+            &audience,
+            from,
+            500,
+            &Platform::ALL,
+            &mut counted,
+        )
+        .unwrap();
+        pieces += 1;
+    }
+    assert_eq!(counted.devices(Platform::Fcm), expected);
+    assert_eq!(pieces, expected / 500 + 1);
 }
 
 #[test]

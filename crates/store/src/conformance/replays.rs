@@ -1,0 +1,172 @@
+//! Rules of publishes that are sent again to the devices they failed for.
+
+use std::sync::Arc;
+
+use domain::device::{DeviceOrdinal, Platform};
+use domain::instance::InstanceId;
+use domain::outcome::OutcomeKind;
+use domain::publish::{Publish, PublishId};
+
+use super::keys::once;
+use super::world::*;
+use crate::lookup::{Cancelled, PublishState, Replayed, Target};
+use crate::publishes::{Failure, NewPublish, Once, Plan, Settlement};
+use crate::{Store, StoreError};
+
+async fn replay(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    id: PublishId,
+    once: Option<Once>,
+) -> (PublishId, Replayed) {
+    let plan = Plan {
+        lease: Some(lease(1, 50)),
+        ..UNLEASED
+    };
+    let fresh = PublishId::random();
+    let replayed = store
+        .replay_publish(instance, id, fresh, once, plan, at(50))
+        .await
+        .unwrap();
+    (fresh, replayed)
+}
+
+/// A publish to five devices that failed for the second and the fourth.
+async fn failed(store: &Arc<dyn Store>, instance: InstanceId) -> (PublishId, Vec<DeviceOrdinal>) {
+    for number in 0..5 {
+        subscriber(store, instance, number, &["news"]).await;
+    }
+    let (id, job) = one_job(store, instance).await;
+    let recipients = all_of(store, &job, 10).await;
+    let devices = vec![recipients[1].device, recipients[3].device];
+    let settlement = Settlement {
+        failures: devices
+            .iter()
+            .map(|device| Failure {
+                device: *device,
+                outcome: OutcomeKind::Rejected,
+                reason: "payload".into(),
+            })
+            .collect(),
+        ..Settlement::default()
+    };
+    finish_job(store, &job, settlement).await;
+    (id, devices)
+}
+
+pub async fn what_cannot_be_replayed_is_told(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    subscriber(&store, mine, 1, &["news"]).await;
+    let (running, _) = one_job(&store, mine).await;
+    let (_, answer) = replay(&store, mine, running, once("k", "a", 0)).await;
+    assert!(matches!(answer, Replayed::Unfinished), "{answer:?}");
+    for (instance, id) in [(mine, PublishId::random()), (other, running)] {
+        let (fresh, answer) = replay(&store, instance, id, once("k", "b", 0)).await;
+        assert!(matches!(answer, Replayed::Unknown), "{answer:?}");
+        assert!(
+            store
+                .publish_report(instance, fresh)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    }
+    let nowhere = store
+        .replay_publish(
+            InstanceId::random(),
+            running,
+            PublishId::random(),
+            None,
+            UNLEASED,
+            at(50),
+        )
+        .await;
+    assert!(matches!(nowhere, Err(StoreError::UnknownInstance)));
+    let publish = Publish {
+        expires_at: Some(at(50)),
+        ..(*publish(mine, &[Platform::Fcm])).clone()
+    };
+    let id = publish.id;
+    let new = NewPublish {
+        publish: Arc::new(publish),
+        audience: to_interests(&["nobody"]),
+        once: None,
+    };
+    store.create_publish(new, UNLEASED).await.unwrap();
+    let (_, answer) = replay(&store, mine, id, once("k", "c", 0)).await;
+    assert!(matches!(answer, Replayed::Expired), "{answer:?}");
+    // What came to nothing did not take its key.
+    let (_, answer) = replay(&store, mine, id, once("k", "d", 0)).await;
+    assert!(matches!(answer, Replayed::Expired), "{answer:?}");
+}
+
+pub async fn exactly_what_failed_is_sent_again(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let (id, devices) = failed(&store, instance).await;
+    // Others who come to the audience, and an earlier publish's failures, make no difference.
+    subscriber(&store, instance, 9, &["news"]).await;
+    let (fresh, answer) = replay(&store, instance, id, None).await;
+    let Replayed::Accepted(jobs) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(jobs.len(), 1);
+    let job = &jobs[0];
+    assert_eq!((job.publish.id, job.publish.accepted_at), (fresh, at(50)));
+    assert_eq!(job.publish.send_at, at(50));
+    assert!(job.publish.payloads.has(Platform::Fcm));
+    for limit in [1, 10] {
+        let found: Vec<_> = all_of(&store, job, limit)
+            .await
+            .iter()
+            .map(|recipient| recipient.device)
+            .collect();
+        assert_eq!(found, devices);
+    }
+    let told = report(&store, instance, fresh).await;
+    assert_eq!(
+        (told.state, told.target),
+        (PublishState::Running, Target::FailuresOf(id))
+    );
+}
+
+pub async fn a_replay_of_no_failures_is_finished_at_once(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    subscriber(&store, instance, 1, &["news"]).await;
+    let (id, _) = one_job(&store, instance).await;
+    let cancelled = store.cancel_publish(instance, id, at(5)).await.unwrap();
+    assert_eq!(cancelled, Cancelled::Done);
+    let (fresh, answer) = replay(&store, instance, id, None).await;
+    assert!(matches!(answer, Replayed::Accepted(jobs) if jobs.is_empty()));
+    let told = report(&store, instance, fresh).await;
+    assert_eq!(
+        (told.state, told.finished_at),
+        (PublishState::Finished, Some(at(50)))
+    );
+}
+
+pub async fn what_is_replayed_is_kept_until_that_is_done(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let (id, devices) = failed(&store, instance).await;
+    let (fresh, answer) = replay(&store, instance, id, None).await;
+    let Replayed::Accepted(jobs) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(store.prune_publishes(at(1000), 10).await.unwrap(), 0);
+    assert_eq!(all_of(&store, &jobs[0], 10).await.len(), devices.len());
+    finish_job(&store, &jobs[0], Settlement::default()).await;
+    assert_eq!(store.prune_publishes(at(1000), 10).await.unwrap(), 2);
+    for id in [id, fresh] {
+        assert!(store.publish_report(instance, id).await.unwrap().is_none());
+    }
+}
+
+pub async fn a_replay_may_be_repeated(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let (id, _) = failed(&store, instance).await;
+    let (fresh, first) = replay(&store, instance, id, once("k", "a", 0)).await;
+    assert!(matches!(first, Replayed::Accepted(jobs) if jobs.len() == 1));
+    let (_, again) = replay(&store, instance, id, once("k", "a", 0)).await;
+    assert!(matches!(again, Replayed::Repeated(id) if id == fresh));
+    let (_, other) = replay(&store, instance, id, once("k", "b", 0)).await;
+    assert!(matches!(other, Replayed::KeyReused), "{other:?}");
+}
