@@ -119,10 +119,11 @@ impl Gate {
     }
 
     fn try_enter(self: &Arc<Self>) -> Result<Option<(Place, Option<Instant>)>, TurnedAway> {
-        let now = Instant::now();
         let mut state = self.state();
         let mut probe = false;
+        // The time is asked for only where it matters, since most gates are open and have no quota.
         if let Some(closed) = &mut state.closed {
+            let now = Instant::now();
             if closed.probing || now < closed.until {
                 let wait = closed.until.saturating_duration_since(now);
                 return Err(TurnedAway(wait.max(CLOSED_FIRST)));
@@ -133,7 +134,7 @@ impl Gate {
             return Ok(None);
         }
         state.in_flight += 1;
-        let starts_at = state.reserve(now, self.interval);
+        let starts_at = state.reserve(self.interval);
         let place = Place {
             gate: Arc::clone(self),
             probe,
@@ -149,10 +150,11 @@ impl Gate {
 
 impl State {
     /// The next free moment under the quota, `None` if that is now.
-    fn reserve(&mut self, now: Instant, interval: Duration) -> Option<Instant> {
+    fn reserve(&mut self, interval: Duration) -> Option<Instant> {
         if interval.is_zero() {
             return None;
         }
+        let now = Instant::now();
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let at = self.next_at.map_or(earliest, |next| next.max(earliest));
         self.next_at = Some(at + interval);
@@ -170,14 +172,15 @@ impl State {
         }
     }
 
-    fn failed(&mut self, now: Instant, probe: bool) {
+    fn failed(&mut self, probe: bool) {
         self.failures = self.failures.saturating_add(1);
         if probe || self.failures >= FAILURES_MAX {
-            self.close(now, None);
+            self.close(Instant::now(), None);
         }
     }
 
-    fn throttled(&mut self, now: Instant, asked: Option<Duration>, probe: bool) {
+    fn throttled(&mut self, asked: Option<Duration>, probe: bool) {
+        let now = Instant::now();
         let halved_lately = self
             .halved_at
             .is_some_and(|at| now.duration_since(at) < HALVE_INTERVAL);
@@ -207,15 +210,14 @@ impl Place {
     /// Gives the place back and tells how it went.
     pub(crate) fn leave(mut self, sign: HostSign) {
         self.told = true;
-        let now = Instant::now();
         let mut state = self.gate.state();
         // What was let in before the gate closed says nothing new of a host that is closed already.
         let stale = state.closed.is_some() && !self.probe;
         match sign {
             _ if stale => {}
             HostSign::Answered => state.answered(self.probe),
-            HostSign::Failed => state.failed(now, self.probe),
-            HostSign::Throttled(asked) => state.throttled(now, asked, self.probe),
+            HostSign::Failed => state.failed(self.probe),
+            HostSign::Throttled(asked) => state.throttled(asked, self.probe),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Delivery from an accepted publish to its last outcome: real SQLite, real TLS and HTTP/2, the emulators as gateways.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod credentials;
 mod failures;
