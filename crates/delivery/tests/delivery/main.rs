@@ -5,4 +5,5 @@ mod credentials;
 mod failures;
 mod fanout;
 mod shutdown;
+mod steering;
 mod support;

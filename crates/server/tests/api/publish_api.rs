@@ -1,5 +1,6 @@
 //! `/publish_api/v1/instances/{instance}/publishes…`
 
+mod documented;
 mod dry_run;
 mod failures;
 mod idempotency;
