@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::{Clock, Timestamp};
-use store::Store;
-use store::publishes::{Job, Lease, Settled};
+use store::publishes::{Fence, Job, Lease, RetryId, Settled};
+use store::{Store, StoreError};
 use uuid::Uuid;
+
+use crate::fanout::STORE_RETRY;
 
 /// This node's way to claim work.
 #[derive(Debug, Clone)]
@@ -35,28 +37,59 @@ impl Leases {
         self.clock.now().after(self.length)
     }
 
-    /// Prolongs the lease on a job while `work` lasts, from a third of its length on. Stops waiting for the work once
-    /// the lease is lost.
+    /// Prolongs the lease on a job while `work` lasts. Stops waiting for the work once the lease is lost.
     pub(crate) async fn hold<T>(
         &self,
         store: &dyn Store,
         job: &Job,
         work: impl Future<Output = T>,
     ) -> Result<T, Lost> {
+        let renew = || store.renew_job(job.id, job.fence, self.until());
+        self.hold_on(work, renew).await
+    }
+
+    /// The same for claimed retries.
+    pub(crate) async fn hold_retries<T>(
+        &self,
+        store: &dyn Store,
+        ids: &[(RetryId, Fence)],
+        work: impl Future<Output = T>,
+    ) -> Result<T, Lost> {
+        let renew = || store.renew_retries(ids.to_vec(), self.until());
+        self.hold_on(work, renew).await
+    }
+
+    /// Prolongs a lease after each third of its length, and sooner again where the store fails.
+    async fn hold_on<T, F>(
+        &self,
+        work: impl Future<Output = T>,
+        mut renew: impl FnMut() -> F,
+    ) -> Result<T, Lost>
+    where
+        F: Future<Output = Result<Settled, StoreError>>,
+    {
         let mut work = std::pin::pin!(work);
+        let mut wait = self.length / 3;
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep(self.length / 3) => {}
+                () = tokio::time::sleep(wait) => {}
             }
-            match store.renew_job(job.id, job.fence, self.until()).await {
-                Ok(Settled::Done) => {}
+            // The work goes on while the store is asked.
+            let renewed = tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                renewed = renew() => renewed,
+            };
+            wait = match renewed {
+                Ok(Settled::Done) => self.length / 3,
                 Ok(Settled::LeaseLost) => return Err(Lost),
                 Err(error) => {
-                    tracing::warn!(job = job.id.0, %error, "a lease could not be prolonged");
+                    tracing::warn!(%error, "a lease could not be prolonged, trying again");
+                    STORE_RETRY.min(self.length / 3)
                 }
-            }
+            };
         }
     }
 }

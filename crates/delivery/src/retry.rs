@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Clock;
+use domain::publish::Publish;
 use store::Store;
-use store::publishes::{Lease, RetryBatch, Settled};
+use store::publishes::{Fence, Lease, RetryBatch, RetryId, Settled, Settlement};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::fanout::{SETTLE_TRIES, is_cancelled, write};
-use crate::lease::Leases;
+use crate::lease::{Leases, Lost};
 use crate::measure;
 use crate::sender::{Due, Sender};
 
 /// How many retries are claimed at once.
 const BATCH_LENGTH: usize = 1000;
+/// How many retries this node has claimed at a time at most.
+const IN_FLIGHT_MAX: usize = 4 * BATCH_LENGTH;
 
 /// What retries need.
 #[derive(Debug, Clone)]
@@ -27,20 +32,39 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    /// Runs until the node stops.
+    /// Runs until the node stops. Batches run side by side, so that a gateway that hangs holds up its own retries alone.
     pub(crate) async fn run(self) {
+        let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        let mut batches = JoinSet::new();
         while !self.sender.stopping.is_cancelled() {
-            // Claims are not renewed while they are worked on: a lease is longer than any batch may take.
+            while batches.try_join_next().is_some() {}
+            let free = places.available_permits();
+            if free == 0 {
+                tokio::select! {
+                    biased;
+                    () = self.sender.stopping.cancelled() => {}
+                    _ = batches.join_next() => {}
+                }
+                continue;
+            }
             let lease: Lease = self.leases.new_lease();
+            let limit = free.min(BATCH_LENGTH);
             match self
                 .store
-                .claim_retries(lease, self.clock.now(), BATCH_LENGTH)
+                .claim_retries(lease, self.clock.now(), limit)
                 .await
             {
-                Ok(batches) if batches.is_empty() => self.wait().await,
-                Ok(batches) => {
-                    futures_util::future::join_all(batches.iter().map(|batch| self.batch(batch)))
-                        .await;
+                Ok(claimed) if claimed.is_empty() => self.wait().await,
+                Ok(claimed) => {
+                    for batch in claimed {
+                        let length = u32::try_from(batch.retries.len()).unwrap_or(u32::MAX);
+                        let place = Arc::clone(&places).try_acquire_many_owned(length);
+                        let this = self.clone();
+                        batches.spawn(async move {
+                            this.batch(&batch).await;
+                            drop(place);
+                        });
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "retries could not be claimed");
@@ -48,15 +72,31 @@ impl Retries {
                 }
             }
         }
+        batches.join_all().await;
     }
 
     async fn batch(&self, batch: &RetryBatch) {
         let publish = &batch.publish;
-        let instance = self.sender.instance(publish.instance, SETTLE_TRIES);
-        let Ok(instance) = instance.await else {
+        let retries = batch.retries.iter();
+        let ids: Vec<_> = retries.map(|retry| (retry.id, retry.fence)).collect();
+        let held = self
+            .leases
+            .hold_retries(&*self.store, &ids, self.send(batch));
+        let settled = match held.await {
             // The lease ends by itself, and the retries are claimed again.
-            return;
+            Ok(None) => return,
+            Ok(Some(settlement)) => self.settle(publish, ids, settlement).await,
+            Err(Lost) => None,
         };
+        if settled != Some(Settled::Done) && !is_cancelled(&*self.store, publish).await {
+            tracing::warn!(publish = %publish.id, "the lease on some retries was lost");
+        }
+    }
+
+    async fn send(&self, batch: &RetryBatch) -> Option<Settlement> {
+        let publish = &batch.publish;
+        let instance = self.sender.instance(publish.instance, SETTLE_TRIES);
+        let instance = instance.await.ok()?;
         let due: Vec<_> = batch
             .retries
             .iter()
@@ -65,12 +105,15 @@ impl Retries {
                 attempts: retry.attempts,
             })
             .collect();
-        let settlement = self.sender.send(instance.as_deref(), publish, &due).await;
-        let ids: Vec<_> = batch
-            .retries
-            .iter()
-            .map(|retry| (retry.id, retry.fence))
-            .collect();
+        Some(self.sender.send(instance.as_deref(), publish, &due).await)
+    }
+
+    async fn settle(
+        &self,
+        publish: &Publish,
+        ids: Vec<(RetryId, Fence)>,
+        settlement: Settlement,
+    ) -> Option<Settled> {
         let now = self.clock.now();
         let settled = write(|| {
             self.store
@@ -80,9 +123,8 @@ impl Retries {
         if settled == Some(Settled::Done) {
             measure::deliveries(&settlement.tallies);
             measure::dead_devices(settlement.dead.len());
-        } else if !is_cancelled(&*self.store, publish).await {
-            tracing::warn!(publish = %publish.id, "the lease on some retries was lost");
         }
+        settled
     }
 
     /// Waits until something is due.

@@ -145,6 +145,7 @@ macro_rules! store_conformance {
                 retries_come_when_due_and_most_overdue_first,
                 a_claimed_retry_is_nobody_elses,
                 an_expired_lease_on_a_retry_is_taken_over,
+                a_renewed_lease_on_retries_holds,
                 one_wrong_fence_refuses_the_whole,
                 a_retry_may_be_written_anew,
                 a_retry_goes_with_its_device,

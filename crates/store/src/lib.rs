@@ -337,6 +337,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<RetryBatch>, StoreError>;
 
+    /// Prolongs the lease on claimed retries whose fences are still right; the others are passed over. Refused if there is none.
+    async fn renew_retries(
+        &self,
+        ids: Vec<(RetryId, Fence)>,
+        until: Timestamp,
+    ) -> Result<Settled, StoreError>;
+
     /// Writes what became of claimed retries of one publish: deletes those of `ids` whose fence is still right and applies the
     /// settlement, whose own retries are written anew. Refused whole if any fence is wrong. A retry that is gone, as its device
     /// is, is passed over; if all of them are gone, it is refused, since another node may have settled them.

@@ -342,6 +342,14 @@ impl Store for MemoryStore {
         self.step(|state| state.claim_retries(lease, now, limit))
     }
 
+    async fn renew_retries(
+        &self,
+        ids: Vec<(RetryId, Fence)>,
+        until: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        self.step(|state| state.renew_retries(&ids, until))
+    }
+
     async fn settle_retries(
         &self,
         publish: PublishId,

@@ -173,6 +173,7 @@ through! {
     fn settle_page(
         job: &Job, cursor: DeviceOrdinal, last: bool, lease_until: Timestamp, settlement: Settlement, now: Timestamp
     ) -> Settled;
+    fn renew_retries(ids: Vec<(RetryId, Fence)>, until: Timestamp) -> Settled;
     fn settle_retries(
         publish: PublishId, ids: Vec<(RetryId, Fence)>, settlement: Settlement, now: Timestamp
     ) -> Settled;

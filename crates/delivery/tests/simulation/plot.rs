@@ -107,7 +107,7 @@ impl Plot {
         };
         let stormy = |rate: usize| if mood == Mood::Calm { 0 } else { rate };
         let store = StoreFaults {
-            refused: often(100),
+            refused: often(if mood == Mood::Calm { 50 } else { 100 }),
             answer_lost: stormy(often(60)),
             latency_ms: often(80),
         };
@@ -132,7 +132,7 @@ impl Plot {
             .collect();
         Self {
             mood,
-            devices: scaled(dice, 1, 400),
+            devices: scaled(dice, 1, 600),
             interests: between(dice, 1, 6),
             users: between(dice, 1, 40),
             dead,
@@ -167,8 +167,8 @@ fn blow(dice: &mut Dice, mood: Mood, lease: Duration) -> Blow {
 
 fn settings(dice: &mut Dice, mood: Mood) -> Settings {
     let lease = match mood {
-        // Longer than anything takes, so that none is ever lost.
-        Mood::Calm => Duration::from_secs(24 * 3600),
+        // Shorter than much of the work takes, yet no node that runs may ever lose one.
+        Mood::Calm => millis(dice, 10_000, 60_000),
         Mood::Stormy => millis(dice, 2_000, 40_000),
     };
     Settings {

@@ -140,6 +140,22 @@ pub async fn an_expired_lease_on_a_retry_is_taken_over(store: Arc<dyn Store>) {
     );
 }
 
+pub async fn a_renewed_lease_on_retries_holds(store: Arc<dyn Store>) {
+    let waiting = waiting(&store, &[10, 10]).await;
+    let batch = claim(&store, 10, 10).await.remove(0);
+    let renewed = store.renew_retries(ids(&batch), at(500)).await.unwrap();
+    assert_eq!(renewed, Settled::Done);
+    assert!(claim(&store, 499, 10).await.is_empty());
+    let gone = store.delete_device(waiting.instance, waiting.devices[0]);
+    assert!(gone.await.unwrap());
+    let renewed = store.renew_retries(ids(&batch), at(600)).await.unwrap();
+    assert_eq!(renewed, Settled::Done, "of the one that is left");
+    assert!(claim(&store, 599, 10).await.is_empty());
+    assert_eq!(claim(&store, 600, 10).await.len(), 1);
+    let renewed = store.renew_retries(ids(&batch), at(900)).await.unwrap();
+    assert_eq!(renewed, Settled::LeaseLost);
+}
+
 pub async fn one_wrong_fence_refuses_the_whole(store: Arc<dyn Store>) {
     let waiting = waiting(&store, &[10, 11]).await;
     let first = claim(&store, 10, 1).await.remove(0);

@@ -138,6 +138,18 @@ impl State {
         batches
     }
 
+    pub(super) fn renew_retries(&mut self, ids: &[(RetryId, Fence)], until: Timestamp) -> Settled {
+        let mut renewed = Settled::LeaseLost;
+        for (id, fence) in ids {
+            let row = self.retries.rows.get_mut(&id.0);
+            if let Some(row) = row.filter(|row| row.claim.fence == fence.0) {
+                row.claim.until = Some(until);
+                renewed = Settled::Done;
+            }
+        }
+        renewed
+    }
+
     pub(super) fn settle_retries(
         &mut self,
         publish: PublishId,

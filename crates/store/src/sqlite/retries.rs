@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{columns, publishes};
 use crate::StoreError;
-use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId};
+use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId, Settled};
 
 /// In the order of their due times, skipping what is leased: costs the limit plus the number of running leases.
 pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fence,
@@ -77,6 +77,24 @@ fn claimable(
         found.push((row.get(1)?, retry));
     }
     Ok(found)
+}
+
+/// Prolongs the lease on those whose fences are right.
+pub(super) fn renew(
+    connection: &Connection,
+    ids: &[(RetryId, Fence)],
+    until: Timestamp,
+) -> Result<Settled, StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE retries SET leased_until = ?3 WHERE retry = ?1 AND fence = ?2")?;
+    let mut renewed = 0;
+    for (retry, fence) in ids {
+        renewed += statement.execute([retry.0, fence.0, until.as_millis()])?;
+    }
+    Ok(match renewed {
+        0 => Settled::LeaseLost,
+        _ => Settled::Done,
+    })
 }
 
 /// When the next unleased retry is due.

@@ -393,6 +393,16 @@ impl Store for SqliteStore {
         Ok(batches)
     }
 
+    async fn renew_retries(
+        &self,
+        ids: Vec<(RetryId, Fence)>,
+        until: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        self.writer
+            .run(move |c| retries::renew(c, &ids, until))
+            .await
+    }
+
     async fn settle_retries(
         &self,
         publish: PublishId,
