@@ -261,6 +261,16 @@ impl Runner {
         Ok(Taken::New(id))
     }
 
+    /// The publish that the same request made before, if its key still counts.
+    pub async fn repeated(
+        &self,
+        instance: InstanceId,
+        idempotency: Idempotency,
+    ) -> Result<Option<PublishId>, StoreError> {
+        let once = once(idempotency, self.shared.clock.now());
+        self.shared.store.repeated_publish(instance, once).await
+    }
+
     /// Accepts a publish of what another one carries to the devices that it failed for.
     pub async fn replay(
         &self,
@@ -353,7 +363,7 @@ impl Runner {
         drop(permit);
         self.shared.wake.notify_one();
         if left == Left::Done {
-            let duration_ms = millis_since(job.publish.accepted_at, self.shared.clock.now());
+            let duration_ms = millis_since(job.publish.send_at, self.shared.clock.now());
             tracing::debug!(
                 publish = %job.publish.id, instance = %job.publish.instance, job = job.id.0, duration_ms,
                 "a job of a publish is done"

@@ -245,6 +245,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::UnknownInstance`] if there is no such instance.
     async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError>;
 
+    /// The publish that a request with this key and fingerprint made, if one did and the key still counts.
+    async fn repeated_publish(
+        &self,
+        instance: InstanceId,
+        once: Once,
+    ) -> Result<Option<PublishId>, StoreError>;
+
     /// Begins up to `limit` scheduled publishes whose time has come, the most overdue first: resolves their audiences and
     /// writes their jobs, as [`Store::create_publish`] does. Each is begun by one caller only.
     async fn start_scheduled(

@@ -251,6 +251,14 @@ impl Store for MemoryStore {
         self.step(|state| state.start_scheduled(plan, now, limit))
     }
 
+    async fn repeated_publish(
+        &self,
+        instance: InstanceId,
+        once: Once,
+    ) -> Result<Option<PublishId>, StoreError> {
+        self.step(|state| state.repeated_publish(instance, &once))
+    }
+
     async fn next_scheduled(&self) -> Result<Option<Timestamp>, StoreError> {
         self.step(|state| state.next_scheduled())
     }

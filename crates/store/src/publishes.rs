@@ -292,6 +292,6 @@ pub struct QueueDepth {
     pub jobs: u64,
     /// Deliveries that wait for another attempt.
     pub retries: u64,
-    /// How long the oldest unfinished job has been there.
+    /// How long the publish of the oldest unfinished job has been on its way: since it was accepted, or was to be sent.
     pub oldest_job: Duration,
 }

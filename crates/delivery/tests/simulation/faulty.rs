@@ -198,6 +198,7 @@ through! {
     fn publish_failures(
         instance: InstanceId, id: PublishId, after: DeviceOrdinal, limit: usize
     ) -> Option<Vec<Failed>>;
+    fn repeated_publish(instance: InstanceId, once: Once) -> Option<PublishId>;
     fn prune_keys(before: Timestamp, limit: usize) -> u64;
     fn check() -> ();
 

@@ -15,7 +15,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use delivery::instances::Instance;
 use delivery::runner::Taken;
-use domain::idempotency::{Fingerprint, IdempotencyKey};
+use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
@@ -64,14 +64,27 @@ async fn accept(
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let request = PublishRequest::parse(kind, body)?;
-    request.check_times(api.now())?;
-    if request.dry_run {
-        return dry_run::count(api, instance, request).await;
-    }
-    let idempotency = key.map(|key| domain::idempotency::Idempotency {
+    let idempotency = key.map(|key| Idempotency {
         key,
         fingerprint: Fingerprint::of(kind.as_str(), body),
     });
+    if let Err(error) = request.check_times(api.now()) {
+        // Time goes on between a request and its repetition, which is answered all the same.
+        let before = match idempotency {
+            Some(idempotency) if !request.dry_run => {
+                let runner = &api.shared.runner;
+                runner.repeated(instance.id(), idempotency).await?
+            }
+            _ => None,
+        };
+        return match before {
+            Some(id) => answer(Taken::Repeated(id)),
+            None => Err(ApiError::Publish(error)),
+        };
+    }
+    if request.dry_run {
+        return dry_run::count(api, instance, request).await;
+    }
     let taken = api
         .shared
         .runner

@@ -92,6 +92,15 @@ pub async fn a_repetition_is_the_same_publish(store: Arc<dyn Store>) {
     assert!(matches!(again, Accepted::Repeated(id) if id == first));
     let claimed = store.claim_jobs(lease(1, 0), at(1), 10).await.unwrap();
     assert_eq!(claimed.len(), 1, "it is done once");
+    let before = async |instance, once: Option<Once>| {
+        let once = once.unwrap();
+        store.repeated_publish(instance, once).await.unwrap()
+    };
+    assert_eq!(before(mine, once("k", "a", 0)).await, Some(first));
+    assert_eq!(before(mine, once("k", "b", 0)).await, None);
+    assert_eq!(before(mine, once("k", "a", 1)).await, None, "too old");
+    assert_eq!(before(other, once("k", "a", 0)).await, None);
+    assert_eq!(before(InstanceId::random(), once("k", "a", 0)).await, None);
     assert_ne!(made(&store, mine, once("K", "a", 0), 1).await, first);
     assert_ne!(made(&store, mine, None, 1).await, first);
     assert_ne!(made(&store, other, once("k", "a", 0), 1).await, first);

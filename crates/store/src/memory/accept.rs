@@ -58,6 +58,11 @@ impl State {
         Some(if is_same { Ok(used.publish) } else { Err(()) })
     }
 
+    pub(super) fn repeated_publish(&self, instance: InstanceId, once: &Once) -> Option<PublishId> {
+        let instance = self.known_instance(instance).ok()?;
+        self.used_key(instance, once)?.ok()
+    }
+
     fn use_key(&mut self, instance: i64, once: &Once, publish: PublishId, now: Timestamp) {
         let key = (instance, once.idempotency.key.as_str().to_owned());
         let used = UsedKey {

@@ -195,7 +195,7 @@ impl State {
         QueueDepth {
             jobs: self.jobs.rows.len() as u64,
             retries: self.retries.rows.len() as u64,
-            oldest_job: oldest.map_or(Duration::ZERO, |row| now.since(row.publish.accepted_at)),
+            oldest_job: oldest.map_or(Duration::ZERO, |row| now.since(row.publish.send_at)),
         }
     }
 

@@ -192,7 +192,7 @@ pub(super) fn queue_depth(
     };
     let oldest: Option<i64> = connection
         .prepare_cached(
-            "SELECT p.accepted_at FROM jobs j CROSS JOIN publishes p ON p.publish = j.publish ORDER BY j.job LIMIT 1",
+            "SELECT coalesce(p.send_at, p.accepted_at) FROM jobs j CROSS JOIN publishes p ON p.publish = j.publish ORDER BY j.job LIMIT 1",
         )?
         .query_row([], |row| row.get(0))
         .optional()?;

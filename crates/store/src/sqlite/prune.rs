@@ -4,7 +4,7 @@
 use domain::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{columns, replay};
+use super::{columns, keys, replay};
 use crate::StoreError;
 
 /// How many events and failures one piece removes at most.
@@ -13,6 +13,9 @@ const EVENTS_MAX: i64 = 10_000;
 const PUBLISHES_MAX: usize = 200;
 /// How many devices one piece removes at most; each may have thousands of subscriptions.
 const DEVICES_MAX: i64 = 100;
+
+/// How many keys of requests one piece removes at most.
+const KEYS_MAX: i64 = 10_000;
 
 /// What a piece did.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +116,7 @@ pub(super) fn purge_deleted(connection: &Connection) -> Result<bool, StoreError>
             return Ok(false);
         }
     }
-    if publishes.is_empty() {
+    if publishes.is_empty() && keys::remove_of(connection, instance, KEYS_MAX)? {
         connection
             .prepare_cached("DELETE FROM instances WHERE instance = ?1")?
             .execute([instance])?;

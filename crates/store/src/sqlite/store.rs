@@ -251,6 +251,16 @@ impl Store for SqliteStore {
         self.accept(new, plan).await
     }
 
+    async fn repeated_publish(
+        &self,
+        instance: InstanceId,
+        once: Once,
+    ) -> Result<Option<PublishId>, StoreError> {
+        self.readers
+            .run(move |c| keys::made(c, instance, &once))
+            .await
+    }
+
     async fn start_scheduled(
         &self,
         plan: Plan,

@@ -115,3 +115,18 @@ async fn a_refused_request_leaves_its_key() {
         .refused(422);
     accepted(publish(&server, &instance, "/interests", "k", BODY).await);
 }
+
+#[tokio::test]
+async fn a_repetition_after_the_end_is_still_one() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let body = r#"{"interests":["hello"],"fcm":{"data":{}},"expiresAt":"2026-01-01T00:01:00Z"}"#;
+    let id = accepted(publish(&server, &instance, "/interests", "k", body).await);
+    server.clock.advance(Duration::from_secs(120));
+    let again = publish(&server, &instance, "/interests", "k", body).await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(accepted(again), id);
+    publish(&server, &instance, "/interests", "l", body)
+        .await
+        .refused(422);
+}
