@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::outcome::OutcomeKind;
 use domain::publish::PublishId;
 use store::Store as _;
-use store::lookup::PublishReport;
+use store::lookup::{PublishReport, PublishState};
 
 use crate::ledger::{Account, Stored};
 use crate::plot::Mood;
@@ -22,6 +22,9 @@ macro_rules! must {
 }
 
 pub(crate) async fn all_finished(world: &World) -> bool {
+    if world.ledger.has_scheduled() {
+        return false;
+    }
     for stored in world.ledger.publishes() {
         let report = world.store.publish_report(keys().instance, stored.id).await;
         if report
@@ -43,18 +46,26 @@ fn count(report: &PublishReport, outcome: OutcomeKind) -> u64 {
 }
 
 pub(crate) async fn everything(world: &World, answered: &[PublishId]) -> Result<Sum, String> {
-    let publishes = world.ledger.publishes();
+    if let Some(wrong) = world.ledger.wrong() {
+        return Err(wrong);
+    }
     for id in answered {
-        let is_stored = publishes.iter().any(|stored| stored.id == *id);
+        let report = world.store.publish_report(keys().instance, *id).await;
+        let is_stored = report.unwrap().is_some();
         must!(is_stored, "a publish was answered and is not stored");
     }
+    let publishes = world.ledger.publishes();
+    let keys_used: Vec<_> = publishes.iter().filter_map(|s| s.key.as_ref()).collect();
+    for key in &keys_used {
+        let made = keys_used.iter().filter(|other| *other == key).count();
+        must!(made == 1, "{made} publishes of one key");
+    }
+    let deletions = world.ledger.deletions();
     let mut gone = BTreeSet::new();
     for (number, device) in world.devices.iter().enumerate() {
         if !world.is_registered(number).await {
-            must!(
-                device.nature == Nature::Dead,
-                "device {number} was removed alive"
-            );
+            let is_right = device.nature == Nature::Dead || deletions.contains(&number);
+            must!(is_right, "device {number} was removed alive");
             gone.insert(number);
         }
     }
@@ -63,7 +74,7 @@ pub(crate) async fn everything(world: &World, answered: &[PublishId]) -> Result<
         let report = world.store.publish_report(keys().instance, stored.id).await;
         let report = report.unwrap().ok_or("a publish is gone")?;
         let account = world.ledger.account(stored.id);
-        let alone = publishes.len() == 1;
+        let alone = publishes.len() == 1 && deletions.is_empty();
         one(world, stored, &report, &account, &gone, alone)
             .map_err(|wrong| format!("publish {}: {wrong}\n{report:#?}", number + 1))?;
         sum.publishes += 1;
@@ -100,11 +111,12 @@ fn one(
 
     let ends: u64 = report.tallies.iter().map(|tally| tally.count).sum();
     let all = audience.len() as u64;
+    let is_cancelled = report.state == PublishState::Cancelled;
     // A device that died of another publish takes what waited for it along.
-    let lost = if alone {
-        0
-    } else {
-        audience.intersection(gone).count() as u64
+    let lost = match (is_cancelled, alone) {
+        (true, _) => all,
+        (false, true) => 0,
+        (false, false) => audience.intersection(gone).count() as u64,
     };
     must!(
         (all - lost..=all).contains(&ends),
@@ -125,7 +137,7 @@ fn one(
     let given_up =
         count(report, OutcomeKind::Expired) + count(report, OutcomeKind::CredentialBroken);
     must!(
-        untold <= given_up,
+        is_cancelled || untold <= given_up,
         "{untold} devices got nothing, and {given_up} deliveries were given up"
     );
 
@@ -136,6 +148,10 @@ fn one(
         "{tallied} accepted by the tallies, {accepted} by the gateways"
     );
 
+    few_repeated(world, account)
+}
+
+fn few_repeated(world: &World, account: &Account) -> Result<(), String> {
     let repeated = account.repeated();
     let page = world.plot.settings.page_length as u64;
     let explained = account.takeovers * page + account.reclaims + account.answers_lost;

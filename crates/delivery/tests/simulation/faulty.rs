@@ -27,7 +27,6 @@ use store::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-use crate::ledger::Stored;
 use crate::node::Pulse;
 use crate::world::World;
 
@@ -73,16 +72,31 @@ impl FaultyStore {
     }
 
     async fn create(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
-        let stored = Stored {
-            id: new.publish.id,
-            audience: self.world.audience(&new).await,
-        };
-        let accepted = self.world.store.create_publish(new, plan).await?;
+        let created = self.world.store.create_publish(new.clone(), plan);
+        let accepted = created.await?;
         if let Accepted::New(jobs) = &accepted {
-            self.world.ledger.stored(stored);
-            self.world.ledger.jobs(jobs);
+            if new.publish.send_at > new.publish.accepted_at {
+                self.world.ledger.scheduled(new);
+            } else {
+                self.world.stored(&new).await;
+                self.world.ledger.jobs(jobs);
+            }
         }
         Ok(accepted)
+    }
+
+    async fn start(
+        &self,
+        plan: Plan,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let jobs = self.world.store.start_scheduled(plan, now, limit).await?;
+        for new in self.world.ledger.due(now) {
+            self.world.stored(&new).await;
+        }
+        self.world.ledger.jobs(&jobs);
+        Ok(jobs)
     }
 
     async fn claim(
@@ -182,7 +196,6 @@ through! {
     fn record_events(events: Vec<Event>) -> Vec<Recorded>;
     fn queue_depth(now: Timestamp) -> QueueDepth;
     fn prune_publishes(before: Timestamp, limit: usize) -> u64;
-    fn start_scheduled(plan: Plan, now: Timestamp, limit: usize) -> Vec<Job>;
     fn next_scheduled() -> Option<Timestamp>;
     fn cancel_publish(instance: InstanceId, id: PublishId, now: Timestamp) -> Cancelled;
     fn replay_publish(
@@ -204,6 +217,7 @@ through! {
 
     watched:
     fn create_publish(new: NewPublish, plan: Plan) -> Accepted = create;
+    fn start_scheduled(plan: Plan, now: Timestamp, limit: usize) -> Vec<Job> = start;
     fn claim_jobs(lease: Lease, now: Timestamp, limit: usize) -> Vec<Job> = claim;
     fn release_job(job: JobId, fence: Fence) -> Settled = release;
     fn claim_retries(lease: Lease, now: Timestamp, limit: usize) -> Vec<RetryBatch> = claim_again;

@@ -49,6 +49,7 @@ impl FaultyGateways {
         let device = world.device_of(delivery.recipient);
         let (there, back) = world.gateway_latency();
         self.pulse.wait(there).await;
+        world.ledger.attempted(delivery.publish);
         // Here the request is with the gateway, whatever becomes of who sent it.
         let turn = self.turn(device);
         let timeout = || {

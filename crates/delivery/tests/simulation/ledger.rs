@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
+use domain::clock::Timestamp;
+use domain::idempotency::IdempotencyKey;
 use domain::publish::PublishId;
-use store::publishes::{Job, JobId, RetryBatch};
+use store::publishes::{Job, JobId, NewPublish, RetryBatch};
 use tokio::time::Instant;
 
 /// What became of one publish at the gateways.
@@ -36,7 +38,9 @@ impl Account {
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) id: PublishId,
-    /// The devices that it was for when it was accepted.
+    /// The key of the request that made it.
+    pub(crate) key: Option<IdempotencyKey>,
+    /// The devices that it was for when it was accepted, or when its time came.
     pub(crate) audience: BTreeSet<usize>,
 }
 
@@ -50,6 +54,12 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Pages {
     stored: Vec<Stored>,
+    /// Those whose time has not come.
+    scheduled: Vec<NewPublish>,
+    /// Devices that their owners deleted.
+    deleted: BTreeSet<usize>,
+    /// What must not happen and did.
+    wrong: Vec<String>,
     accounts: HashMap<PublishId, Account>,
     claimed: BTreeSet<i64>,
     released: BTreeSet<i64>,
@@ -86,6 +96,45 @@ impl Ledger {
         self.note(&format!("publish {number} to {size} devices is stored"));
     }
 
+    pub(crate) fn scheduled(&self, new: NewPublish) {
+        self.note("a publish is stored for later");
+        self.pages.lock().unwrap().scheduled.push(new);
+    }
+
+    /// Takes out those whose time has come.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<NewPublish> {
+        let mut pages = self.pages.lock().unwrap();
+        let is_due = |new: &mut NewPublish| new.publish.send_at <= now;
+        pages.scheduled.extract_if(.., is_due).collect()
+    }
+
+    pub(crate) fn has_scheduled(&self) -> bool {
+        !self.pages.lock().unwrap().scheduled.is_empty()
+    }
+
+    /// A publish was called off.
+    pub(crate) fn cancelled(&self, publish: PublishId) {
+        self.note("a publish is called off");
+        let mut pages = self.pages.lock().unwrap();
+        pages.scheduled.retain(|new| new.publish.id != publish);
+    }
+
+    pub(crate) fn deleted(&self, device: usize) {
+        self.pages.lock().unwrap().deleted.insert(device);
+    }
+
+    pub(crate) fn deletions(&self) -> BTreeSet<usize> {
+        self.pages.lock().unwrap().deleted.clone()
+    }
+
+    pub(crate) fn blame(&self, what: String) {
+        self.pages.lock().unwrap().wrong.push(what);
+    }
+
+    pub(crate) fn wrong(&self) -> Option<String> {
+        self.pages.lock().unwrap().wrong.first().cloned()
+    }
+
     pub(crate) fn publishes(&self) -> Vec<Stored> {
         self.pages.lock().unwrap().stored.clone()
     }
@@ -93,6 +142,16 @@ impl Ledger {
     pub(crate) fn account(&self, publish: PublishId) -> Account {
         let pages = self.pages.lock().unwrap();
         pages.accounts.get(&publish).cloned().unwrap_or_default()
+    }
+
+    /// A gateway is handed a delivery.
+    pub(crate) fn attempted(&self, publish: PublishId) {
+        let pages = self.pages.lock().unwrap();
+        let is_early = pages.scheduled.iter().any(|new| new.publish.id == publish);
+        drop(pages);
+        if is_early {
+            self.blame("a publish was sent before its time".into());
+        }
     }
 
     /// A gateway said something final of a delivery.

@@ -49,6 +49,19 @@ pub(crate) struct GatewayFaults {
     pub(crate) timeout: Duration,
 }
 
+/// A publish to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// When it is made, from the start on.
+    pub(crate) at: Duration,
+    /// How much later it is to be sent.
+    pub(crate) sent_after: Option<Duration>,
+    /// Whether the request has a key, and is repeated until it is answered.
+    pub(crate) has_key: bool,
+    /// How long after it was made it is called off.
+    pub(crate) cancelled_after: Option<Duration>,
+}
+
 /// The numbers of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plot {
@@ -63,8 +76,9 @@ pub(crate) struct Plot {
     pub(crate) settings: Settings,
     pub(crate) store: StoreFaults,
     pub(crate) gateway: GatewayFaults,
-    /// When publishes are made, from the start on.
-    pub(crate) publishes: Vec<Duration>,
+    pub(crate) publishes: Vec<Plan>,
+    /// When which device is deleted by its owner.
+    pub(crate) deletions: Vec<(Duration, usize)>,
     /// Which time to live they have, in seconds; none where it is not to end.
     pub(crate) time_to_live_secs: Option<usize>,
     /// When what happens to which node.
@@ -121,18 +135,31 @@ impl Plot {
             timeout: Duration::from_secs(1 + often(9) as u64),
         };
         let (dead, refused) = (often(150), often(100));
+        let length = usize::try_from(trouble.as_millis()).unwrap();
         let publishes = (0..between(dice, 1, 5))
-            .map(|_| millis(dice, 0, trouble.as_millis() as usize / 2))
+            .map(|_| Plan {
+                at: millis(dice, 0, length / 2),
+                sent_after: (dice.roll(4) == 0).then(|| millis(dice, 1, length)),
+                has_key: dice.roll(3) == 0,
+                cancelled_after: (dice.roll(10) == 0).then(|| millis(dice, 1, length)),
+            })
             .collect();
+        let devices = scaled(dice, 1, 600);
+        let deletions = match dice.roll(3) {
+            0 => (0..=dice.roll(20))
+                .map(|_| (millis(dice, 0, length), dice.roll(devices)))
+                .collect(),
+            _ => Vec::new(),
+        };
         let blows = (0..scaled(dice, 0, 20))
             .map(|_| {
-                let at = millis(dice, 0, trouble.as_millis() as usize);
+                let at = millis(dice, 0, length);
                 (at, dice.roll(nodes), blow(dice, mood, lease))
             })
             .collect();
         Self {
             mood,
-            devices: scaled(dice, 1, 600),
+            devices,
             interests: between(dice, 1, 6),
             users: between(dice, 1, 40),
             dead,
@@ -142,6 +169,7 @@ impl Plot {
             store,
             gateway,
             publishes,
+            deletions,
             time_to_live_secs: (dice.roll(4) == 0).then(|| between(dice, 1, 60)),
             blows,
             trouble,
@@ -157,7 +185,7 @@ fn blow(dice: &mut Dice, mood: Mood, lease: Duration) -> Blow {
             back_after: millis(dice, 0, 10_000),
         },
         (_, 1) => Blow::Stall {
-            lasts: millis(dice, 0, 3 * lease.as_millis() as usize),
+            lasts: Duration::from_millis(dice.roll(3000) as u64 * lease.as_secs()),
         },
         _ => Blow::Stop {
             grace: millis(dice, 0, 10_000),

@@ -7,10 +7,12 @@ use std::time::Duration;
 use delivery::instances::Instances;
 use delivery::jitter::Jitter;
 use delivery::runner::{Runner, Settings, Taken};
+use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 use domain::publish::{AudienceKind, PublishId, PublishRequest};
 use serde_json::json;
 use store::Store;
 use store::conformance::world::Dice;
+use store::lookup::Cancelled;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,11 +20,13 @@ use crate::check;
 use crate::faulty::FaultyStore;
 use crate::gateways::FaultyGateways;
 use crate::node::Pulse;
-use crate::plot::{Blow, Plot};
+use crate::plot::{Blow, Plan, Plot};
 use crate::world::{World, interest, keys, user};
 
 /// By when everything must be over once all trouble has ended, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+/// How long a caller waits for an answer.
+const CALLER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the last stop may take, in virtual time.
 const GRACE: Duration = Duration::from_secs(3600);
 
@@ -94,13 +98,24 @@ async fn run(seed: u64) -> Result<Outcome, String> {
     let cluster = Cluster::start(&world);
     let answered = Arc::<Mutex<Vec<PublishId>>>::default();
     let mut publishing = JoinSet::new();
-    for at in &world.plot.publishes {
-        let (at, answered) = (begin + *at, Arc::clone(&answered));
+    for (number, plan) in world.plot.publishes.iter().enumerate() {
+        let (plan, answered) = (*plan, Arc::clone(&answered));
         let cluster = cluster.clone();
         publishing.spawn(async move {
-            tokio::time::sleep_until(at).await;
-            let published = cluster.publish().await;
+            tokio::time::sleep_until(begin + plan.at).await;
+            let published = cluster.publish(number, plan).await;
             answered.lock().unwrap().extend(published);
+            if let (Some(id), Some(after)) = (published, plan.cancelled_after) {
+                tokio::time::sleep(after).await;
+                cluster.cancel(id).await;
+            }
+        });
+    }
+    for (at, device) in &world.plot.deletions {
+        let (at, device, world) = (begin + *at, *device, Arc::clone(&world));
+        publishing.spawn(async move {
+            tokio::time::sleep_until(at).await;
+            world.delete(device).await;
         });
     }
     let mut blows = JoinSet::new();
@@ -226,17 +241,52 @@ impl Cluster {
         }
     }
 
-    /// Makes a publish through one of the nodes. Its id if it was answered.
-    async fn publish(&self) -> Option<PublishId> {
+    /// Makes a publish through one of the nodes. Its id if it was answered. A request that has a key is repeated until it is
+    /// answered, as a backend would.
+    async fn publish(&self, number: usize, plan: Plan) -> Option<PublishId> {
+        let mut request = self.request();
+        let now = self.world.clock.now();
+        request.send_at = plan.sent_after.map(|after| now.after(after));
+        let idempotency = plan.has_key.then(|| Idempotency {
+            key: IdempotencyKey::parse(format!("key-{number}").as_bytes()).unwrap(),
+            fingerprint: Fingerprint::of("publish", &[]),
+        });
+        let Some(idempotency) = idempotency else {
+            return self.publish_once(request, None).await;
+        };
+        loop {
+            let call = self.publish_once(request.clone(), Some(idempotency.clone()));
+            if let Ok(Some(id)) = tokio::time::timeout(CALLER_PATIENCE, call).await {
+                // Now and then it does not believe its eyes.
+                if self.world.roll(2) == 0 {
+                    return Some(id);
+                }
+            }
+            tokio::time::sleep(CALLER_PATIENCE / 10).await;
+        }
+    }
+
+    async fn publish_once(
+        &self,
+        request: PublishRequest,
+        idempotency: Option<Idempotency>,
+    ) -> Option<PublishId> {
         let places = self.world.plot.nodes;
         let first = self.world.roll(places);
         let found = (0..places).find_map(|step| self.node((first + step) % places));
-        let request = self.request();
         let node = found?;
         let instance = node.instances.get(keys().instance).await.ok()??;
-        match node.runner.publish(&instance, request, None).await {
-            Ok(Taken::New(id)) => Some(id),
+        match node.runner.publish(&instance, request, idempotency).await {
+            Ok(Taken::New(id) | Taken::Repeated(id)) => Some(id),
             _ => None,
+        }
+    }
+
+    async fn cancel(&self, publish: PublishId) {
+        let (store, now) = (&self.world.store, self.world.clock.now());
+        let cancelled = store.cancel_publish(keys().instance, publish, now).await;
+        if cancelled.unwrap() == Cancelled::Done {
+            self.world.ledger.cancelled(publish);
         }
     }
 

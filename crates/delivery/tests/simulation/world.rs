@@ -25,7 +25,7 @@ use store::memory::MemoryStore;
 use store::publishes::NewPublish;
 use tokio::time::Instant;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Stored};
 use crate::plot::Plot;
 
 /// What the gateways say of a device once they say anything final.
@@ -214,8 +214,27 @@ impl World {
         }
     }
 
+    /// The store has a publish, and its audience is resolved.
+    pub(crate) async fn stored(&self, new: &NewPublish) {
+        let once = new.once.as_ref();
+        self.ledger.stored(Stored {
+            id: new.publish.id,
+            key: once.map(|once| once.idempotency.key.clone()),
+            audience: self.audience(new).await,
+        });
+    }
+
+    /// The owner of a device deletes it.
+    pub(crate) async fn delete(&self, device: usize) {
+        let id = self.devices[device].id;
+        let deleted = self.store.delete_device(keys().instance, id).await;
+        if deleted.unwrap() {
+            self.ledger.deleted(device);
+        }
+    }
+
     /// The devices that a publish is for now.
-    pub(crate) async fn audience(&self, new: &NewPublish) -> BTreeSet<usize> {
+    async fn audience(&self, new: &NewPublish) -> BTreeSet<usize> {
         let mut audience = BTreeSet::new();
         for (number, device) in self.devices.iter().enumerate() {
             let payloads = &new.publish.payloads;
