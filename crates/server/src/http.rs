@@ -15,6 +15,7 @@ mod health;
 mod leftover;
 mod metrics;
 mod observe;
+mod openapi;
 mod publish_api;
 mod reporting_api;
 mod router;

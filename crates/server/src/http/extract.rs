@@ -13,6 +13,7 @@ use domain::instance::InstanceId;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -190,9 +191,11 @@ pub(crate) fn limit_of(query: Option<&str>, default: usize, max: usize) -> Resul
     }
 }
 
-/// A 200 with a JSON body and a newline behind it.
-pub(crate) fn json(value: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(format!("{value}\n")));
+/// A 200 with a JSON body and a newline behind it. What is given serialises: it has no maps but those with string keys.
+pub(crate) fn json<T: Serialize>(value: &T) -> Response {
+    let mut body = serde_json::to_string(value).unwrap_or_default();
+    body.push('\n');
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),

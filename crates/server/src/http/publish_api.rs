@@ -1,5 +1,6 @@
 //! What server SDKs call to publish, and what anybody with a secret key calls to see and steer what was published.
 
+mod described;
 mod dry_run;
 mod failures;
 mod idempotency;
@@ -18,11 +19,12 @@ use delivery::runner::Taken;
 use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
 use http::{HeaderName, HeaderValue};
-use serde_json::json;
 
 use super::Api;
 use super::error::ApiError;
 use super::extract::{Bounded, Segments, json};
+
+pub(super) use described::Described;
 
 /// Says that a request was not done again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -102,7 +104,9 @@ fn answer(taken: Taken) -> Result<Response, ApiError> {
         Taken::Repeated(id) => (id, true),
         Taken::KeyReused => return Err(ApiError::KeyReused),
     };
-    let mut response = json(&json!({"publishId": id.to_string()}));
+    let mut response = json(&view::Accepted {
+        publish_id: id.to_string(),
+    });
     if repeated {
         let replayed = HeaderValue::from_static("true");
         response.headers_mut().insert(REPLAYED, replayed);

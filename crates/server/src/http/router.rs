@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    Api, cors, customer_api, device_api, health, leftover, metrics, observe, publish_api,
+    Api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi, publish_api,
     reporting_api,
 };
 
@@ -21,6 +21,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::show))
         .merge(device_api::routes())
         .merge(publish_api::routes())
         .merge(customer_api::routes())

@@ -15,6 +15,7 @@ mod customer_api;
 mod device_api;
 mod logs;
 mod metrics;
+mod openapi;
 mod publish_api;
 mod reporting_api;
 mod routes;

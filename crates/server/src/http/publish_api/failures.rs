@@ -4,19 +4,39 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::device::DeviceOrdinal;
 use http::Uri;
-use serde_json::json;
 
-use super::{publish_id, view};
+use super::publish_id;
+use super::view::{Failure, FailurePage};
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, json, limit_of, query_value};
+use crate::http::openapi::Refusal;
 
 /// How many failures one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// `GET`, with `cursor` and `limit`.
+#[utoipa::path(
+    get,
+    path = "/publish_api/v1/instances/{instance}/publishes/{publish}/failures",
+    tag = "publishes",
+    operation_id = "failures",
+    summary = "The deliveries that no gateway took",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+        ("cursor" = Option<String>, Query, description = "Where the list goes on"),
+        ("limit" = Option<usize>, Query, description = "1 to 1000; 100 without"),
+    ),
+    responses(
+        (status = 200, body = FailurePage),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
 pub(crate) async fn list(
     State(api): State<Api>,
     Authorized(instance): Authorized,
@@ -37,8 +57,8 @@ pub(crate) async fn list(
     let is_more = failed.len() > limit;
     failed.truncate(limit);
     let next = failed.last().filter(|_| is_more);
-    Ok(json(&json!({
-        "failures": failed.iter().map(view::failure).collect::<Vec<_>>(),
-        "nextCursor": next.map(|last| last.ordinal.0.to_string()),
-    })))
+    Ok(json(&FailurePage {
+        failures: failed.iter().map(Failure::of).collect(),
+        next_cursor: next.map(|last| last.ordinal.0.to_string()),
+    }))
 }

@@ -3,20 +3,39 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
-use serde_json::json;
 use store::lookup::{PublishCursor, PublishState};
 
-use super::view;
+use super::view::{Publish, PublishPage};
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, limit_of, query_value};
+use crate::http::openapi::Refusal;
 
 /// How many publishes one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 100;
 
 /// `GET`, with `status`, `cursor` and `limit`.
+#[utoipa::path(
+    get,
+    path = "/publish_api/v1/instances/{instance}/publishes",
+    tag = "publishes",
+    operation_id = "publishes",
+    summary = "What was published, the newest first",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("status" = Option<String>, Query, description = "scheduled, running, finished or cancelled; all without"),
+        ("cursor" = Option<String>, Query, description = "Where the list goes on"),
+        ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),
+    ),
+    responses(
+        (status = 200, body = PublishPage),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
 pub(crate) async fn list(
     State(api): State<Api>,
     Authorized(instance): Authorized,
@@ -35,8 +54,8 @@ pub(crate) async fn list(
         .store()
         .list_publishes(instance.id(), state, after, limit)
         .await?;
-    Ok(json(&json!({
-        "publishes": page.publishes.iter().map(view::summary).collect::<Vec<_>>(),
-        "nextCursor": page.next.map(|cursor| cursor.0.to_string()),
-    })))
+    Ok(json(&PublishPage {
+        publishes: page.publishes.iter().map(Publish::of).collect(),
+        next_cursor: page.next.map(|cursor| cursor.0.to_string()),
+    }))
 }

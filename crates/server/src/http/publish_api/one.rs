@@ -8,14 +8,15 @@ use domain::device::DeviceOrdinal;
 use domain::publish::AudienceKind;
 use domain::user::UserId;
 use http::Uri;
-use serde_json::json;
-use store::lookup::{Cancelled, Target};
+use store::lookup::{Cancelled, PublishReport, PublishState, Target, UserOutcome};
 
+use super::view::{FailureKind, PublishInFull, User};
 use super::{publish_id, view};
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, json, query_value};
+use crate::http::openapi::Refusal;
 
 /// How many users one answer has.
 const USERS_MAX: usize = 100;
@@ -25,6 +26,24 @@ const FAILURES_MAX: usize = 1000;
 const USERS_CURSOR: &str = "users_cursor";
 
 /// `GET`.
+#[utoipa::path(
+    get,
+    path = "/publish_api/v1/instances/{instance}/publishes/{publish}",
+    tag = "publishes",
+    operation_id = "publish",
+    summary = "Where a publish is",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+        ("users_cursor" = Option<String>, Query, description = "Where the users go on"),
+    ),
+    responses(
+        (status = 200, body = PublishInFull),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
 pub(crate) async fn show(
     State(api): State<Api>,
     Authorized(instance): Authorized,
@@ -39,27 +58,35 @@ pub(crate) async fn show(
     // Read before the users: what is settled in between only makes them more definite than the state.
     let report = store.publish_report(instance, id).await?;
     let report = report.ok_or(ApiError::PublishNotFound)?;
-    let mut answer = view::summary(&report);
     let failed = store
         .publish_failures(instance, id, DeviceOrdinal::default(), FAILURES_MAX)
         .await?;
-    answer["failures"] = view::examples(&failed.unwrap_or_default());
-    if matches!(report.target, Target::Named(AudienceKind::Users, _)) {
-        let users = store
-            .publish_users(instance, id, after, USERS_MAX + 1)
-            .await?;
-        let mut users = users.unwrap_or_default();
-        let is_more = users.len() > USERS_MAX;
-        users.truncate(USERS_MAX);
-        let next = users
-            .last()
-            .filter(|_| is_more)
-            .map(|last| URL_SAFE_NO_PAD.encode(last.user.as_str()));
-        let shown = users.iter().map(|user| view::user(report.state, user));
-        answer["users"] = shown.collect();
-        answer["usersNextCursor"] = next.into();
-    }
-    Ok(json(&answer))
+    let users = match report.target {
+        Target::Named(AudienceKind::Users, _) => {
+            let told = store
+                .publish_users(instance, id, after, USERS_MAX + 1)
+                .await?;
+            Some(users(&report, told.unwrap_or_default()))
+        }
+        _ => None,
+    };
+    let (users, next) = users.unzip();
+    Ok(json(&PublishInFull {
+        publish: view::Publish::of(&report),
+        failures: FailureKind::all_of(&failed.unwrap_or_default()),
+        users,
+        users_next_cursor: next,
+    }))
+}
+
+/// A page of users, and where they go on. One more than that tells that they do.
+fn users(report: &PublishReport, mut told: Vec<UserOutcome>) -> (Vec<User>, Option<String>) {
+    let is_more = told.len() > USERS_MAX;
+    told.truncate(USERS_MAX);
+    let next = told.last().filter(|_| is_more);
+    let next = next.map(|last| URL_SAFE_NO_PAD.encode(last.user.as_str()));
+    let users = told.iter().map(|user| User::of(report.state, user));
+    (users.collect(), next)
 }
 
 fn user_of(cursor: &str) -> Option<UserId> {
@@ -68,6 +95,24 @@ fn user_of(cursor: &str) -> Option<UserId> {
 }
 
 /// `DELETE`: calls off what has not been sent. As often as one likes.
+#[utoipa::path(
+    delete,
+    path = "/publish_api/v1/instances/{instance}/publishes/{publish}",
+    tag = "publishes",
+    operation_id = "cancel",
+    summary = "Call off what has not been sent",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+    ),
+    responses(
+        (status = 200, body = view::Cancelled),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 409, body = Refusal),
+    )
+)]
 pub(crate) async fn cancel(
     State(api): State<Api>,
     Authorized(instance): Authorized,
@@ -78,9 +123,10 @@ pub(crate) async fn cancel(
     match cancelled.await? {
         Cancelled::Done => {
             tracing::info!(instance = %instance.id(), publish = %id, "cancelled {id}");
-            Ok(json(
-                &json!({"publishId": id.to_string(), "state": "cancelled"}),
-            ))
+            Ok(json(&view::Cancelled {
+                publish_id: id.to_string(),
+                state: PublishState::Cancelled.as_str(),
+            }))
         }
         Cancelled::Finished => Err(ApiError::PublishFinished),
         Cancelled::Unknown => Err(ApiError::PublishNotFound),

@@ -6,13 +6,35 @@ use delivery::runner::{Replay, Taken};
 use domain::idempotency::{Fingerprint, Idempotency};
 
 use super::idempotency::Key;
+use super::view::Accepted;
 use super::{answer, publish_id};
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::Segments;
+use crate::http::openapi::Refusal;
 
 /// `POST`; a body is not looked at.
+#[utoipa::path(
+    post,
+    path = "/publish_api/v1/instances/{instance}/publishes/{publish}/replay",
+    tag = "publishes",
+    operation_id = "replay",
+    summary = "Send it again to the devices that it failed for",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 hours"),
+    ),
+    responses(
+        (status = 200, body = Accepted),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 409, body = Refusal),
+        (status = 422, body = Refusal),
+    )
+)]
 pub(crate) async fn replay(
     State(api): State<Api>,
     Authorized(instance): Authorized,
