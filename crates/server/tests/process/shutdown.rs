@@ -10,6 +10,7 @@ const PLOT: Plot = Plot {
     page_length: 50,
     latency_ms: 50,
     stumbling: 20,
+    failing: 0,
 };
 const STOPS: usize = 3;
 const PUBLISHES_PER_STOP: usize = 3;

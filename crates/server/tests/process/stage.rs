@@ -28,8 +28,43 @@ pub(crate) struct Plot {
     pub(crate) page_length: usize,
     /// How long each gateway takes to answer.
     pub(crate) latency_ms: u64,
-    /// One device in so many is refused once, for a reason that passes: its delivery comes by way of a retry.
+    /// One device in so many is refused once a publish, for a reason that passes: its delivery comes by way of a retry.
     pub(crate) stumbling: usize,
+    /// One device in so many dies with each publish and registers anew before the next, and another one in so many is always
+    /// refused; 0 for none.
+    pub(crate) failing: usize,
+}
+
+/// What becomes of a delivery to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Accepted,
+    Stumbles,
+    Refused,
+    Dies,
+}
+
+impl Plot {
+    fn fate(&self, number: usize) -> Fate {
+        match self.failing {
+            0 => {}
+            failing if number % failing == 1 => return Fate::Dies,
+            failing if number % failing == 2 => return Fate::Refused,
+            _ => {}
+        }
+        if number.is_multiple_of(self.stumbling) {
+            Fate::Stumbles
+        } else {
+            Fate::Accepted
+        }
+    }
+
+    /// How many devices have this fate.
+    pub(crate) fn count(&self, fate: Fate) -> usize {
+        (0..self.devices)
+            .filter(|number| self.fate(*number) == fate)
+            .count()
+    }
 }
 
 /// Emulators, a database with an instance and devices in it, and the way to start servers on it.
@@ -130,33 +165,67 @@ impl Stage {
     }
 
     async fn register(&self, server: &Server, plot: &Plot) {
-        let registrations = (0..plot.devices).map(|number| self.register_one(server, plot, number));
+        let registrations = (0..plot.devices).map(|number| self.register_one(server, number));
         let registered = stream::iter(registrations)
             .buffer_unordered(REGISTERING_AT_ONCE)
             .count()
             .await;
         assert_eq!(registered, plot.devices);
+        self.tell_fates(plot);
     }
 
-    async fn register_one(&self, server: &Server, plot: &Plot, number: usize) {
-        let (platform, gateway, token, body) = if number.is_multiple_of(2) {
-            let token = format!("{number:064x}");
-            let body = json!({ "token": token, "bundleIdentifier": "org.example.app" });
-            ("apns", Gateway::Apns, token, body)
-        } else {
-            let token = format!("android-{number}");
-            let body = json!({ "token": token, "knownPreviousClientIds": [] });
-            ("fcm", Gateway::Fcm, token, body)
-        };
-        if number.is_multiple_of(plot.stumbling) {
-            let error = Behaviour::ServerError {
-                status: Some(503),
-                retry_after_s: None,
+    /// Tells the gateways what is to become of the next publish.
+    pub(crate) fn tell_fates(&self, plot: &Plot) {
+        for number in 0..plot.devices {
+            let (gateway, token) = address(number);
+            let (behaviour, times) = match plot.fate(number) {
+                Fate::Accepted => continue,
+                Fate::Stumbles => {
+                    let error = Behaviour::ServerError {
+                        status: Some(503),
+                        retry_after_s: None,
+                    };
+                    (error, 1)
+                }
+                Fate::Refused => {
+                    let reason = match gateway {
+                        Gateway::Apns => "TopicDisallowed",
+                        _ => "INVALID_ARGUMENT",
+                    };
+                    let refusal = Behaviour::Refuse {
+                        reason: reason.into(),
+                        status: None,
+                    };
+                    (refusal, u32::MAX)
+                }
+                Fate::Dies => (Behaviour::Dead { timestamp_ms: None }, u32::MAX),
             };
             self.emulators
-                .set_behaviour_times(gateway, Some(&token), error, 1)
+                .set_behaviour_times(gateway, Some(&token), behaviour, times)
                 .unwrap();
         }
+    }
+
+    /// Makes everything ready for another publish: who died is there again.
+    pub(crate) async fn reset(&self, server: &Server, plot: &Plot) {
+        self.tell_fates(plot);
+        for number in (0..plot.devices).filter(|number| plot.fate(*number) == Fate::Dies) {
+            self.register_one(server, number).await;
+        }
+    }
+
+    async fn register_one(&self, server: &Server, number: usize) {
+        let (gateway, token) = address(number);
+        let (platform, body) = match gateway {
+            Gateway::Apns => {
+                let body = json!({ "token": token, "bundleIdentifier": "org.example.app" });
+                ("apns", body)
+            }
+            _ => {
+                let body = json!({ "token": token, "knownPreviousClientIds": [] });
+                ("fcm", body)
+            }
+        };
         let devices = format!(
             "{}/device_api/v1/instances/{INSTANCE}/devices/{platform}",
             server.url
@@ -223,6 +292,15 @@ impl Stage {
 
     pub(crate) async fn strike(self) {
         self.emulators.stop().await;
+    }
+}
+
+/// Half of the devices are iPhones.
+fn address(number: usize) -> (Gateway, String) {
+    if number.is_multiple_of(2) {
+        (Gateway::Apns, format!("{number:064x}"))
+    } else {
+        (Gateway::Fcm, format!("android-{number}"))
     }
 }
 
