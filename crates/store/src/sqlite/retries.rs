@@ -56,15 +56,15 @@ fn claimable(
 ) -> Result<Vec<(i64, Retry)>, StoreError> {
     let mut statement = connection.prepare_cached(CLAIMABLE)?;
     let mut rows = statement.query([now.as_millis(), columns::limit(limit)])?;
-    let mut found = Vec::new();
+    let (mut found, mut left_behind) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let recipient: Option<Recipient> = columns::readable(columns::recipient(row, 4, |_| true))?;
         let Some(mut recipient) = recipient else {
             continue;
         };
         if row.get(12)? {
-            // Left behind when its publish was cancelled.
-            delete(connection, RetryId(row.get(0)?))?;
+            // Left behind when the call that cancelled its publish was cut short.
+            left_behind.push(RetryId(row.get(0)?));
             continue;
         }
         recipient.user = row.get::<_, Option<i64>>(11)?.map(UserOrdinal);
@@ -75,6 +75,9 @@ fn claimable(
             fence: Fence(row.get::<_, i64>(3)? + 1),
         };
         found.push((row.get(1)?, retry));
+    }
+    for retry in left_behind {
+        delete(connection, retry)?;
     }
     Ok(found)
 }

@@ -1,6 +1,7 @@
 //! Tests of what is SQLite's own: its file, its writing thread, its query plans. The rules of the contract are tested by
 //! the conformance suite.
 
+mod cancelling;
 mod cost;
 mod damage;
 mod migrating;
