@@ -1,6 +1,6 @@
 //! SQLite: the embedded default, one file beside the process.
 //!
-//! One thread writes, in groups ([`writer`]); a few threads read ([`readers`]). Neither ever blocks an async caller: full
+//! One thread writes, in groups (`writer`); a few threads read (`readers`). Neither ever blocks an async caller: full
 //! queues refuse. The file may be written by other processes at the same time (the command line is one); SQLite's own
 //! locks see to that. SQL stands in this folder alone, a file for each noun, as plain functions on a connection that run
 //! inside a transaction somebody else began.
