@@ -4,22 +4,16 @@
 //! crash repeats at most the page in flight. A node that stops settles its page and gives the job back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use domain::clock::Timestamp;
 use domain::device::DeviceOrdinal;
-use domain::publish::Publish;
-use store::lookup::PublishState;
+use store::Store;
 use store::publishes::{Job, Page, Settled, Settlement};
-use store::{Store, StoreError};
 
 use crate::lanes::Permit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
+use crate::persist::{STORE_RETRY, give_back, is_cancelled, write};
 use crate::sender::{Due, Sender};
-
-/// How long to wait before a failed store is asked again.
-pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -153,47 +147,4 @@ impl Fanout {
         give_back(&*self.store, job).await;
         Left::Elsewhere
     }
-}
-
-/// Gives a job back, for whoever has a hand free.
-pub(crate) async fn give_back(store: &dyn Store, job: &Job) {
-    let given = write(|| store.release_job(job.id, job.fence)).await;
-    if given.is_none() {
-        tracing::warn!(
-            job = job.id.0,
-            "a job could not be given back; it is taken over when its lease ends"
-        );
-    }
-}
-
-/// How often a settlement is tried. With [`STORE_RETRY`] between, far less than a lease's length.
-pub(crate) const SETTLE_TRIES: u32 = 20;
-
-/// Writes something that must not be lost, trying again while the store fails. `None` when it fails for too long; the lease
-/// then ends, and the page is sent again by whoever takes over.
-pub(crate) async fn write<F>(mut attempt: impl FnMut() -> F) -> Option<Settled>
-where
-    F: Future<Output = Result<Settled, StoreError>>,
-{
-    for _ in 0..SETTLE_TRIES {
-        match attempt().await {
-            Ok(settled) => return Some(settled),
-            Err(error) => {
-                tracing::warn!(%error, "the store did not take what was done, trying again");
-            }
-        }
-        tokio::time::sleep(STORE_RETRY).await;
-    }
-    None
-}
-
-/// Whether work was lost because its publish was cancelled, which is nothing to worry about.
-pub(crate) async fn is_cancelled(store: &dyn Store, publish: &Publish) -> bool {
-    let report = store.publish_report(publish.instance, publish.id).await;
-    matches!(report, Ok(Some(report)) if report.state == PublishState::Cancelled)
-}
-
-/// How long ago `earlier` was, for logs.
-pub(crate) fn millis_since(earlier: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(now.since(earlier).as_millis()).unwrap_or(u64::MAX)
 }

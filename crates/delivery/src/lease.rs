@@ -9,7 +9,7 @@ use store::publishes::{Fence, Job, Lease, RetryId, Settled};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-use crate::fanout::STORE_RETRY;
+use crate::persist::STORE_RETRY;
 
 /// This node's way to claim work.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ mod gate;
 mod janitor;
 mod lanes;
 mod lease;
+mod persist;
 mod planner;
 mod retry;
 mod schedule;

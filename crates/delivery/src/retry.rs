@@ -10,9 +10,9 @@ use store::publishes::{Fence, Lease, RetryBatch, RetryId, Settled, Settlement};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::fanout::{SETTLE_TRIES, is_cancelled, write};
 use crate::lease::{Leases, Lost};
 use crate::measure;
+use crate::persist::{SETTLE_TRIES, is_cancelled, write};
 use crate::sender::{Due, Sender};
 
 /// How many retries are claimed at once.

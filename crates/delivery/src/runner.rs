@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::fanout::{Fanout, Left, give_back, millis_since};
+use crate::fanout::{Fanout, Left};
 use crate::gates::{Gates, HostLimits};
 use crate::instances::{Instance, Instances};
 use crate::janitor::Janitor;
@@ -24,6 +24,7 @@ use crate::jitter::Jitter;
 use crate::lanes::{Lanes, Permit};
 use crate::lease::Leases;
 use crate::measure::{self, Attempts};
+use crate::persist::give_back;
 use crate::planner::Planner;
 use crate::retry::Retries;
 use crate::schedule::Schedule;
@@ -418,4 +419,9 @@ impl Runner {
             }
         }
     }
+}
+
+/// How long ago `earlier` was, for logs.
+fn millis_since(earlier: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.since(earlier).as_millis()).unwrap_or(u64::MAX)
 }

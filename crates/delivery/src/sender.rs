@@ -19,12 +19,12 @@ use store::StoreError;
 use store::publishes::Settlement;
 use tokio_util::sync::CancellationToken;
 
-use crate::fanout::STORE_RETRY;
 use crate::gate::TurnedAway;
 use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
 use crate::jitter::Jitter;
 use crate::measure::Attempts;
+use crate::persist::STORE_RETRY;
 use crate::settle::Settling;
 
 /// What every page of deliveries needs.
