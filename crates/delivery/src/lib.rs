@@ -18,6 +18,7 @@ mod janitor;
 mod lanes;
 mod lease;
 mod persist;
+mod personal;
 mod planner;
 mod retry;
 mod schedule;

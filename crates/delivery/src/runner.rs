@@ -84,11 +84,13 @@ impl Default for Settings {
 impl Settings {
     fn sender(
         &self,
+        store: &Arc<dyn Store>,
         instances: Arc<Instances>,
         clock: Arc<dyn Clock>,
         stopping: CancellationToken,
     ) -> Sender {
         Sender {
+            store: Arc::clone(store),
             instances,
             clock,
             backoff: self.backoff,
@@ -169,7 +171,7 @@ impl Runner {
             length: settings.lease,
             clock: Arc::clone(&clock),
         };
-        let sender = settings.sender(instances, Arc::clone(&clock), stopping.clone());
+        let sender = settings.sender(&store, instances, Arc::clone(&clock), stopping.clone());
         let retries = Retries {
             store: Arc::clone(&store),
             sender: sender.clone(),
@@ -190,7 +192,6 @@ impl Runner {
             page_length: settings.page_length,
             express_pages: settings.express_pages,
         };
-        let lanes = Lanes::new(settings.express_jobs_max, settings.bulk_jobs_max);
         let planner = Planner {
             job_span: settings.job_span,
             jobs_max: settings.jobs_per_publish_max,
@@ -204,19 +205,18 @@ impl Runner {
             wake: Arc::default(),
             stopping: stopping.clone(),
         };
-        let tasks = TaskTracker::new();
         let shared = Shared {
+            lanes: Lanes::new(settings.express_jobs_max, settings.bulk_jobs_max),
             settings,
             store,
             clock,
             fanout,
             planner,
             leases,
-            lanes,
             wake: Notify::new(),
             scheduled: Arc::clone(&schedule.wake),
             stopping,
-            tasks,
+            tasks: TaskTracker::new(),
         };
         let runner = Self {
             shared: Arc::new(shared),

@@ -15,8 +15,8 @@ use domain::publish::Publish;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gateway::{Attempt, Delivery};
-use store::StoreError;
 use store::publishes::Settlement;
+use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::TurnedAway;
@@ -25,11 +25,13 @@ use crate::instances::{Instance, Instances};
 use crate::jitter::Jitter;
 use crate::measure::Attempts;
 use crate::persist::STORE_RETRY;
+use crate::personal::Personal;
 use crate::settle::Settling;
 
 /// What every page of deliveries needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) instances: Arc<Instances>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backoff: Backoff,
@@ -54,6 +56,10 @@ struct Batch<'a> {
     publish: &'a Publish,
     /// The payloads, rendered for now, by platform.
     rendered: [Option<Rendered>; Platform::ALL.len()],
+    /// What the payloads are rendered for.
+    origin: Origin,
+    /// In the place of `rendered`, where each user has a payload of its own.
+    personal: Option<Personal<'a>>,
     /// The gates, by platform.
     hosts: [Hosts; Platform::ALL.len()],
 }
@@ -92,13 +98,21 @@ impl Sender {
         publish: &Publish,
         due: &[Due<'_>],
     ) -> Settlement {
-        let batch = self.batch(instance, publish);
         let mut settling = Settling::new(publish, &self.backoff);
         let mut waiting = due.iter();
+        let mut batch = self.batch(instance, publish);
+        // Without the values of a template nothing is begun, and all is parked.
+        let mut can_begin = true;
+        if let Some(template) = &publish.payloads.template {
+            let (store, stopping) = (&self.store, &self.stopping);
+            batch.personal = Personal::read(store, publish, template, due, stopping).await;
+            can_begin = batch.personal.is_some();
+        }
+        let batch = batch;
         let mut running = FuturesUnordered::new();
         let limit = self.limit(instance, publish);
         loop {
-            while running.len() < limit && !self.stopping.is_cancelled() {
+            while can_begin && running.len() < limit && !self.stopping.is_cancelled() {
                 let Some(next) = waiting.next() else { break };
                 let attempt = self.attempt(&batch, next.recipient);
                 running.push(async move { (next, attempt.await) });
@@ -132,6 +146,8 @@ impl Sender {
             instance,
             publish,
             rendered: Platform::ALL.map(|platform| publish.payloads.render(platform, &origin)),
+            origin,
+            personal: None,
             hosts: Platform::ALL.map(|platform| self.gates.hosts(publish.instance, platform)),
         }
     }
@@ -155,7 +171,16 @@ impl Sender {
             // Settled as expired, since no retry can come in time.
             return Outcome::retry("expired").into();
         }
-        let Some(payload) = &batch.rendered[platform as usize] else {
+        let own = batch
+            .personal
+            .as_ref()
+            .map(|personal| personal.render(recipient, &batch.origin))
+            .transpose();
+        let own = match own {
+            Ok(own) => own,
+            Err(reason) => return Outcome::rejected(reason).into(),
+        };
+        let Some(payload) = own.as_ref().or(batch.rendered[platform as usize].as_ref()) else {
             return Outcome::rejected("no_payload").into();
         };
         let Some(way) = instance.way(platform) else {

@@ -66,6 +66,37 @@ impl Fingerprint {
     }
 }
 
+/// A fingerprint of a body that comes in pieces.
+pub struct Fingerprinting(Context);
+
+impl Fingerprinting {
+    /// Of a request of some kind. Differs from that of the same body as one piece of [`Fingerprint::of`].
+    pub fn begin(kind: &str) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(kind.as_bytes());
+        context.update(b"\0lines\0");
+        Self(context)
+    }
+
+    /// Takes the next piece; where pieces end does not matter.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The fingerprint of all pieces.
+    pub fn finish(self) -> Fingerprint {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        Fingerprint(bytes)
+    }
+}
+
+impl fmt::Debug for Fingerprinting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprinting")
+    }
+}
+
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fingerprint")

@@ -6,6 +6,7 @@
 
 pub mod apns;
 pub mod fcm;
+pub mod template;
 pub mod web;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::publish::{InvalidPublish, PublishId};
 
 pub use apns::{ApnsNotification, ApnsPayload, PushType};
 pub use fcm::{FcmMessage, FcmPayload};
+pub use template::{Template, Values};
 pub use web::{Urgency, WebPayload, WebPushMessage};
 
 /// The longest time to live of a delivery, and the one of a payload that names none: four weeks. Beams: publish-payloads
@@ -42,6 +44,9 @@ pub struct Payloads {
     /// For browsers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebPayload>,
+    /// How each user's own payloads come about, where those above have places to be filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
 }
 
 /// What every rendered payload names: where it comes from and when.
@@ -71,6 +76,20 @@ pub enum Rendered {
 }
 
 impl Payloads {
+    /// Checks the parts of a publish. It has no template.
+    pub fn parse(
+        apns: Option<&RawValue>,
+        fcm: Option<&RawValue>,
+        web: Option<&RawValue>,
+    ) -> Result<Self, InvalidPublish> {
+        Ok(Self {
+            apns: apns.map(ApnsPayload::parse).transpose()?,
+            fcm: fcm.map(FcmPayload::parse).transpose()?,
+            web: web.map(WebPayload::parse).transpose()?,
+            template: None,
+        })
+    }
+
     /// Whether there is a payload for this platform.
     pub fn has(&self, platform: Platform) -> bool {
         match platform {

@@ -1,5 +1,7 @@
 //! A publish: one accepted request to notify an audience.
 
+mod lines;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +16,10 @@ use crate::interest::InterestName;
 use crate::payload::apns::APNS_BODY_LENGTH_MAX;
 use crate::payload::fcm::FCM_PAYLOAD_LENGTH_MAX;
 use crate::payload::web::WEB_PLAINTEXT_LENGTH_MAX;
-use crate::payload::{ApnsPayload, FcmPayload, Origin, Payloads, RawObject, WebPayload};
+use crate::payload::{Origin, Payloads, RawObject, Template};
 use crate::user::UserId;
+
+pub use lines::{InvalidLine, Line, PublishLines};
 
 /// How many interests a publish may name. Beams: publish-api reference.
 pub const INTERESTS_PER_PUBLISH_MAX: usize = 100;
@@ -90,6 +94,17 @@ pub enum Audience {
     Interests(BTreeSet<InterestName>),
     /// The devices of these.
     Users(BTreeSet<UserId>),
+    /// The devices of users whom a store was told beforehand.
+    List(UserList),
+}
+
+/// Users whom a store was told beforehand, since they are many or have values of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserList {
+    /// The list's number inside the store.
+    pub number: i64,
+    /// How many users it has.
+    pub users: u64,
 }
 
 /// Which audience a request's URL promises.
@@ -106,7 +121,7 @@ impl Audience {
     pub const fn kind(&self) -> AudienceKind {
         match self {
             Self::Interests(_) => AudienceKind::Interests,
-            Self::Users(_) => AudienceKind::Users,
+            Self::Users(_) | Self::List(_) => AudienceKind::Users,
         }
     }
 
@@ -115,6 +130,7 @@ impl Audience {
         match self {
             Self::Interests(names) => names.len(),
             Self::Users(ids) => ids.len(),
+            Self::List(list) => usize::try_from(list.users).unwrap_or(usize::MAX),
         }
     }
 }
@@ -227,20 +243,28 @@ impl PublishRequest {
             }
         }
         let audience = parse_audience(kind, &mut fields)?;
+        Self::of(fields, audience, false)
+    }
+
+    /// Checks what a request has beside its audience.
+    fn of(
+        mut fields: RawObject,
+        audience: Audience,
+        has_values: bool,
+    ) -> Result<Self, PublishError> {
         let mut part = |name: &str| fields.remove(name).filter(|raw| raw.get() != "null");
-        let payloads = Payloads {
-            apns: part("apns")
-                .map(|raw| ApnsPayload::parse(&raw))
-                .transpose()?,
-            fcm: part("fcm").map(|raw| FcmPayload::parse(&raw)).transpose()?,
-            web: part("web").map(|raw| WebPayload::parse(&raw)).transpose()?,
-        };
+        let (apns, fcm, web) = (part("apns"), part("fcm"), part("web"));
+        let (apns, fcm, web) = (apns.as_deref(), fcm.as_deref(), web.as_deref());
+        let mut payloads = Payloads::parse(apns, fcm, web)?;
         if payloads.platforms().next().is_none() {
             return Err(
                 InvalidPublish::new("apns", "at least one of apns, fcm, web is required").into(),
             );
         }
         check_sizes(&payloads)?;
+        if has_values {
+            payloads.template = Template::of(apns, fcm, web)?;
+        }
         Ok(Self {
             audience,
             payloads,
@@ -342,7 +366,7 @@ fn parse_audience(kind: AudienceKind, fields: &mut RawObject) -> Result<Audience
 }
 
 /// A payload that its gateway is sure to refuse is refused here, where the publisher sees it.
-fn check_sizes(payloads: &Payloads) -> Result<(), InvalidPublish> {
+pub(crate) fn check_sizes(payloads: &Payloads) -> Result<(), InvalidPublish> {
     let origin = Origin {
         instance: InstanceId::from_uuid(Uuid::nil()),
         publish: PublishId::from_uuid(Uuid::nil()),

@@ -132,6 +132,7 @@ impl App {
             clock,
             public_url,
             request_timeout: config.limits.request_timeout,
+            lists: config.limits.lists,
             stopping: CancellationToken::new(),
         });
         let app = Self {

@@ -192,6 +192,19 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams_max: u32,
+    /// What a publish in lines may have.
+    pub lists: ListLimits,
+}
+
+/// How much a publish in lines may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListLimits {
+    /// Users.
+    pub users_max: u64,
+    /// Interests.
+    pub interests_max: usize,
+    /// Bytes of the body.
+    pub bytes_max: usize,
 }
 
 /// How log lines look.

@@ -13,6 +13,7 @@ mod error;
 mod extract;
 mod health;
 mod leftover;
+mod lines;
 mod metrics;
 mod observe;
 mod openapi;
@@ -31,6 +32,7 @@ use gateway::Gateways;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::ListLimits;
 use error::ApiError;
 
 pub(crate) use metrics::recorder;
@@ -53,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) public_url: String,
     /// How long a request may take, its body included.
     pub(crate) request_timeout: Duration,
+    /// How much a publish in lines may have.
+    pub(crate) lists: ListLimits,
     /// Cancelled once the server is to stop.
     pub(crate) stopping: CancellationToken,
 }

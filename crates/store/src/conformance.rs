@@ -23,6 +23,7 @@ pub mod instances;
 pub mod interests;
 pub mod jobs;
 pub mod keys;
+pub mod lists;
 pub mod lookups;
 pub mod publishes;
 pub mod replays;
@@ -84,6 +85,17 @@ macro_rules! store_conformance {
                 pages_are_ascending_and_complete,
                 pages_stay_right_while_the_set_changes,
                 interests_of_two_instances_are_two;
+            lists:
+                an_unknown_instance_has_no_lists,
+                a_list_is_an_audience_once,
+                pages_of_a_list_have_whole_users_in_order,
+                a_user_is_in_a_list_once,
+                a_list_is_cut_into_jobs,
+                a_scheduled_list_is_looked_up_when_it_is_sent,
+                values_are_told_for_devices,
+                users_of_a_list_are_reported,
+                a_discarded_list_is_gone,
+                lists_go_with_their_publish_and_instance;
             transfer:
                 an_unknown_instance_moves_nothing,
                 an_import_registers_binds_and_subscribes,

@@ -19,6 +19,7 @@
 pub mod conformance;
 pub mod devices;
 pub mod instances;
+pub mod lists;
 pub mod lookup;
 #[cfg(feature = "conformance")]
 pub mod memory;
@@ -75,7 +76,7 @@ pub enum StoreError {
 
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait Store: lists::UserLists + Send + Sync + fmt::Debug {
     // Instances. Few, and read through a cache that watches `configuration_version`.
 
     /// A number that grows with every change of an instance, secret key or credential, whichever process makes it.

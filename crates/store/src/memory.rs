@@ -7,6 +7,7 @@
 mod accept;
 mod devices;
 mod instances;
+mod lists;
 mod lookup;
 mod publishes;
 mod state;

@@ -117,6 +117,8 @@ pub enum ResolvedAudience {
     Users(Vec<i64>),
     /// The number of a publish: the devices that it failed for.
     FailuresOf(i64),
+    /// The number of a list of users. Its jobs count places in the list, not devices.
+    Listed(i64),
 }
 
 /// Devices read at once, ascending by ordinal, each once.

@@ -21,6 +21,7 @@ mod instances;
 mod interests;
 mod jobs;
 mod keys;
+mod lists;
 mod lookup;
 mod prune;
 mod publishes;

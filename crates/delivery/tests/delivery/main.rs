@@ -4,6 +4,7 @@
 mod credentials;
 mod failures;
 mod fanout;
+mod personal;
 mod shutdown;
 mod steering;
 mod support;

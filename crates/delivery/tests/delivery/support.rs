@@ -266,6 +266,10 @@ impl Node {
         let mut body = payloads;
         body[kind.as_str()] = json!(audience);
         let request = PublishRequest::parse(kind, body.to_string().as_bytes()).unwrap();
+        self.take(request).await
+    }
+
+    pub(crate) async fn take(&self, request: PublishRequest) -> PublishId {
         let instance = self.instances.get(self.instance).await.unwrap().unwrap();
         match self.runner.publish(&instance, request, None).await.unwrap() {
             Taken::New(id) => id,

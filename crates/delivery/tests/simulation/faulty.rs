@@ -9,12 +9,14 @@ use domain::device::{
 };
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
+use domain::payload::Values;
 use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use store::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
+use store::lists::{Listed, UserLists};
 use store::lookup::{
     AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
     Replayed, UserOutcome,
@@ -221,4 +223,34 @@ through! {
     fn claim_jobs(lease: Lease, now: Timestamp, limit: usize) -> Vec<Job> = claim;
     fn release_job(job: JobId, fence: Fence) -> Settled = release;
     fn claim_retries(lease: Lease, now: Timestamp, limit: usize) -> Vec<RetryBatch> = claim_again;
+}
+
+#[async_trait]
+impl UserLists for FaultyStore {
+    async fn begin_list(&self, instance: InstanceId, now: Timestamp) -> Result<i64, StoreError> {
+        self.call(self.world.store.begin_list(instance, now)).await
+    }
+
+    async fn extend_list(
+        &self,
+        list: i64,
+        length: u64,
+        users: Vec<Listed>,
+    ) -> Result<Option<usize>, StoreError> {
+        self.call(self.world.store.extend_list(list, length, users))
+            .await
+    }
+
+    async fn discard_list(&self, list: i64) -> Result<(), StoreError> {
+        self.call(self.world.store.discard_list(list)).await
+    }
+
+    async fn user_values(
+        &self,
+        publish: PublishId,
+        devices: Vec<DeviceOrdinal>,
+    ) -> Result<Vec<(DeviceOrdinal, Values)>, StoreError> {
+        self.call(self.world.store.user_values(publish, devices))
+            .await
+    }
 }

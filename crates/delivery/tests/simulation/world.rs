@@ -242,6 +242,8 @@ impl World {
             let is_meant = match &new.audience {
                 Audience::Interests(names) => !names.is_disjoint(&device.interests),
                 Audience::Users(users) => device.user.as_ref().is_some_and(|u| users.contains(u)),
+                // Lists are not part of the simulation.
+                Audience::List(_) => false,
             };
             if is_wanted && is_meant && self.is_registered(number).await {
                 audience.insert(number);

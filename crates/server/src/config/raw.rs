@@ -11,8 +11,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Config, ConfigError, Database, Limits, Log, LogFormat, MASTER_KEY_VARIABLE, MasterKeySource,
-    Outbound, TlsFiles,
+    Config, ConfigError, Database, Limits, ListLimits, Log, LogFormat, MASTER_KEY_VARIABLE,
+    MasterKeySource, Outbound, TlsFiles,
 };
 
 const DAY_SECS: i64 = 24 * 60 * 60;
@@ -84,6 +84,9 @@ struct RawLimits {
     request_timeout_secs: i64,
     idle_timeout_secs: i64,
     http2_streams_max: i64,
+    listed_users_max: i64,
+    listed_interests_max: i64,
+    listed_bytes_max: i64,
 }
 
 #[derive(Deserialize)]
@@ -331,6 +334,26 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
     })
 }
 
+fn list_limits(raw: &RawLimits) -> Result<ListLimits, ConfigError> {
+    let users = count(
+        "limits.listed_users_max",
+        raw.listed_users_max,
+        1,
+        100_000_000,
+    )?;
+    let interests = raw.listed_interests_max;
+    Ok(ListLimits {
+        users_max: users as u64,
+        interests_max: count("limits.listed_interests_max", interests, 1, 100_000)?,
+        bytes_max: count(
+            "limits.listed_bytes_max",
+            raw.listed_bytes_max,
+            1 << 10,
+            1 << 36,
+        )?,
+    })
+}
+
 fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
     let streams = count(
         "limits.http2_streams_max",
@@ -352,6 +375,7 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         idle_timeout: timeout("limits.idle_timeout_secs", raw.idle_timeout_secs)?,
         http2_streams_max: u32::try_from(streams)
             .map_err(|_| invalid("limits.http2_streams_max", "is too large"))?,
+        lists: list_limits(raw)?,
     })
 }
 

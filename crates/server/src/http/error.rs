@@ -46,6 +46,8 @@ pub(crate) enum ApiError {
         field: &'static str,
         message: String,
     },
+    #[error("line {number}: {message}")]
+    Line { number: u64, message: String },
     #[error("`{0}` given is not valid")]
     Query(&'static str),
     #[error("the Authorization header is missing or has not the form `Bearer <secret key>`")]
@@ -112,6 +114,14 @@ impl ApiError {
         }
     }
 
+    /// A rule that a line of the body breaks.
+    pub(crate) fn line(number: u64, message: impl Into<String>) -> Self {
+        Self::Line {
+            number,
+            message: message.into(),
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::RouteNotFound
@@ -144,9 +154,10 @@ impl ApiError {
             Self::TooManyDevices {
                 retried_if_unprocessable,
             } if *retried_if_unprocessable => StatusCode::BAD_REQUEST,
-            Self::TooManyDevices { .. } | Self::Publish(_) | Self::KeyReused => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::TooManyDevices { .. }
+            | Self::Publish(_)
+            | Self::Line { .. }
+            | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooSlow | Self::Busy | Self::Unavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -161,7 +172,7 @@ impl ApiError {
             Self::InstanceNotFound => "Instance not found",
             Self::DeviceNotFound => "Device not found",
             Self::PublishNotFound => "Publish not found",
-            Self::Publish(_) => "Bad Request",
+            Self::Publish(_) | Self::Line { .. } => "Bad Request",
             other => match other.status() {
                 StatusCode::BAD_REQUEST => "Bad request",
                 StatusCode::UNAUTHORIZED => "Unauthorized",

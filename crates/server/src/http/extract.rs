@@ -21,7 +21,7 @@ use super::error::ApiError;
 
 /// How much of a body beyond its limit is read and thrown away, so that the caller reads the refusal instead of finding
 /// the connection cut while it still sends.
-const DRAINED_LENGTH_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const DRAINED_LENGTH_MAX: usize = 4 * 1024 * 1024;
 
 /// The parameters of a path, decoded.
 pub(crate) struct Segments<T>(pub(crate) T);
@@ -80,11 +80,40 @@ pub(crate) struct JsonContent;
 
 impl JsonContent {
     fn check(headers: &HeaderMap) -> Result<(), ApiError> {
-        let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let essence = given.and_then(|value| value.split(|byte| *byte == b';').next());
-        match essence.map(<[u8]>::trim_ascii) {
+        match essence(headers) {
             Some(essence) if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
             _ => Err(ApiError::NotJsonContent),
+        }
+    }
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> Option<&[u8]> {
+    let given = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    given
+        .split(|byte| *byte == b';')
+        .next()
+        .map(<[u8]>::trim_ascii)
+}
+
+/// In which of its two forms a publish comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PublishContent {
+    /// One JSON object.
+    Object,
+    /// An object and lines behind it.
+    Lines,
+}
+
+impl<S: Sync> FromRequestParts<S> for PublishContent {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match essence(&parts.headers) {
+            Some(essence) if essence.eq_ignore_ascii_case(b"application/x-ndjson") => {
+                Ok(Self::Lines)
+            }
+            _ => JsonContent::check(&parts.headers).map(|()| Self::Object),
         }
     }
 }

@@ -5,6 +5,7 @@ mod dry_run;
 mod failures;
 mod idempotency;
 mod interests;
+mod lines;
 mod list;
 mod one;
 mod replay;
@@ -12,6 +13,7 @@ mod users;
 mod view;
 
 use axum::Router;
+use axum::extract::{FromRequest as _, Request};
 use axum::response::Response;
 use axum::routing::{get, post};
 use delivery::instances::Instance;
@@ -22,7 +24,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Api;
 use super::error::ApiError;
-use super::extract::{Bounded, Segments, json};
+use super::extract::{Bounded, PublishContent, Segments, json};
 
 pub(super) use described::Described;
 
@@ -55,6 +57,24 @@ type Body = Bounded<PUBLISH_BODY_LENGTH_MAX>;
 /// The publish that a path names behind its instance. What has not the form of an id is the id of no publish.
 fn publish_id(Segments((_, publish)): Segments<(String, String)>) -> Result<PublishId, ApiError> {
     PublishId::parse(&publish).ok_or(ApiError::PublishNotFound)
+}
+
+/// Takes a publish in either form.
+async fn take(
+    api: &Api,
+    instance: &Instance,
+    kind: AudienceKind,
+    content: PublishContent,
+    key: Option<IdempotencyKey>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    match content {
+        PublishContent::Lines => lines::accept(api, instance, kind, key, request.into_body()).await,
+        PublishContent::Object => {
+            let body = Body::from_request(request, api).await?;
+            accept(api, instance, kind, key, &body.0).await
+        }
+    }
 }
 
 /// Answers exactly 200, which is the only status that all SDKs take for a success, and only once the publish is durable.

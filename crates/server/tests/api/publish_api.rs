@@ -5,6 +5,7 @@ mod dry_run;
 mod failures;
 mod idempotency;
 mod interests;
+mod lines;
 mod list;
 mod one;
 mod refusals;

@@ -32,13 +32,24 @@ impl State {
             match self.used_key(instance, once) {
                 Some(Ok(before)) => return Ok(Accepted::Repeated(before)),
                 Some(Err(())) => return Ok(Accepted::KeyReused),
-                None => self.use_key(instance, once, publish.id, publish.accepted_at),
+                None => {}
             }
+        }
+        if let Audience::List(list) = audience {
+            self.open_list(instance, list.number)?;
+        }
+        if let Some(once) = &once {
+            self.use_key(instance, once, publish.id, publish.accepted_at);
         }
         let now = publish.accepted_at;
         let is_later = publish.send_at > now;
         let target = Target::Named(audience.kind(), audience.named() as u64);
         let number = self.publishes.add(row(instance, publish, target));
+        if let Audience::List(list) = audience
+            && let Some(list) = self.lists.rows.get_mut(&list.number)
+        {
+            list.publish = Some(number);
+        }
         if is_later {
             if let Some(row) = self.publishes.rows.get_mut(&number) {
                 row.state = PublishState::Scheduled;
@@ -90,6 +101,7 @@ impl State {
             numbers
         };
         match audience {
+            Audience::List(list) => (ResolvedAudience::Listed(list.number), vec![]),
             Audience::Interests(names) => {
                 let known = names
                     .iter()

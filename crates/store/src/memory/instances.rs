@@ -57,6 +57,7 @@ impl State {
             self.remove_publish(publish);
         }
         self.keys.retain(|(instance, _), _| *instance != number);
+        self.lists.rows.retain(|_, list| list.instance != number);
         self.instances.rows.remove(&number);
         self.configuration_version += 1;
         true

@@ -84,8 +84,10 @@ impl State {
         after: Option<&UserId>,
         limit: usize,
     ) -> Option<Vec<UserOutcome>> {
-        let row = self.publishes.rows.get(&self.publish(instance, id)?)?;
-        let named = row.named.iter();
+        let number = self.publish(instance, id)?;
+        let row = self.publishes.rows.get(&number)?;
+        let listed = self.listed_users(number);
+        let named = listed.as_ref().unwrap_or(&row.named).iter();
         let behind = named.filter(|(user, _)| after.is_none_or(|after| user > after));
         let outcome = |(user, number): &(UserId, Option<i64>)| {
             let tally = number.and_then(|number| row.users.get(&number));

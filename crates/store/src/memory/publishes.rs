@@ -37,6 +37,8 @@ impl State {
                     .flat_map(|number| self.devices_of(*number, after, end))
                     .collect()
             }
+            // Read by place.
+            ResolvedAudience::Listed(_) => BTreeSet::new(),
             ResolvedAudience::FailuresOf(publish) => {
                 let failures = self.publishes.rows.get(publish).map(|row| &row.failures);
                 let devices = failures.into_iter().flat_map(BTreeMap::keys).copied();
@@ -49,6 +51,14 @@ impl State {
 
     /// The ranges `(cursor, end]` of the jobs for an audience.
     pub(super) fn ranges(&self, audience: &ResolvedAudience, plan: Plan) -> Vec<(i64, i64)> {
+        if let ResolvedAudience::Listed(list) = audience {
+            let length = self.list_length(*list);
+            return if length > 0 {
+                cut(0, length, plan)
+            } else {
+                Vec::new()
+            };
+        }
         let devices = self.devices_in(audience, 0, i64::MAX);
         let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
             return Vec::new();
@@ -59,17 +69,7 @@ impl State {
         if count <= span.min(SMALL_AUDIENCE_MAX) {
             return vec![(before, last)];
         }
-        let jobs_max = i64::try_from(plan.jobs_max.max(1)).unwrap_or(i64::MAX);
-        let widest = (last - before - 1) / jobs_max + 1;
-        let span = span.max(widest);
-        let mut ranges = Vec::new();
-        let mut cursor = before;
-        while cursor < last {
-            let end = cursor.saturating_add(span).min(last);
-            ranges.push((cursor, end));
-            cursor = end;
-        }
-        ranges
+        cut(before, last, plan)
     }
 
     /// A job as its holder sees it.
@@ -87,6 +87,9 @@ impl State {
     }
 
     pub(super) fn audience_page(&self, job: &Job, after: DeviceOrdinal, limit: usize) -> Page {
+        if let ResolvedAudience::Listed(list) = &*job.audience {
+            return self.list_page(job, *list, after, limit);
+        }
         let wanted: Vec<_> = job.publish.payloads.platforms().collect();
         let is_for_users = matches!(*job.audience, ResolvedAudience::Users(_));
         let after = after.max(job.cursor);
@@ -139,6 +142,7 @@ impl State {
         for (_, number) in &over {
             self.remove_publish(*number);
         }
+        self.forget_lists(before);
         over.len() as u64
     }
 
@@ -150,6 +154,9 @@ impl State {
     /// Removes a publish and its work.
     pub(super) fn remove_publish(&mut self, number: i64) {
         self.publishes.rows.remove(&number);
+        self.lists
+            .rows
+            .retain(|_, list| list.publish != Some(number));
         self.remove_work(number);
     }
 
@@ -179,4 +186,19 @@ impl PublishRow {
         self.state = state;
         self.finished_at = Some(now.max(self.publish.accepted_at));
     }
+}
+
+/// Cuts what lies behind `before` up to `last` into jobs.
+fn cut(before: i64, last: i64, plan: Plan) -> Vec<(i64, i64)> {
+    let jobs_max = i64::try_from(plan.jobs_max.max(1)).unwrap_or(i64::MAX);
+    let widest = (last - before - 1) / jobs_max + 1;
+    let span = plan.job_span.max(1).max(widest);
+    let mut ranges = Vec::new();
+    let mut cursor = before;
+    while cursor < last {
+        let end = cursor.saturating_add(span).min(last);
+        ranges.push((cursor, end));
+        cursor = end;
+    }
+    ranges
 }

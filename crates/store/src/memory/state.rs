@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::instances::InstanceRecord;
+use crate::lists::Listed;
 use crate::lookup::{Failed, PublishState, Target};
 use crate::publishes::{EventKind, ResolvedAudience};
 
@@ -155,6 +156,15 @@ pub(super) struct UsedKey {
     pub(super) at: Timestamp,
 }
 
+/// A list of users.
+#[derive(Debug)]
+pub(super) struct ListRow {
+    pub(super) instance: i64,
+    pub(super) publish: Option<i64>,
+    pub(super) created_at: Timestamp,
+    pub(super) users: Vec<Listed>,
+}
+
 /// All that is remembered.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -173,6 +183,7 @@ pub(super) struct State {
     pub(super) retries: Table<RetryRow>,
     /// Keys of requests, by instance and key.
     pub(super) keys: BTreeMap<(i64, String), UsedKey>,
+    pub(super) lists: Table<ListRow>,
 }
 
 impl State {

@@ -8,7 +8,7 @@ use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
 use super::publishes::{Created, Outcome, Stored, Texts};
-use super::{SqliteStore, cancel, count, jobs, prune, publishes, replay};
+use super::{SqliteStore, cancel, count, jobs, lists, prune, publishes, replay};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience};
@@ -162,6 +162,7 @@ impl SqliteStore {
                 break;
             }
         }
+        while !self.writer.run(move |c| lists::forget(c, before)).await? {}
         // What a crash left of a deleted instance.
         self.purge_deleted().await?;
         Ok(pruned)

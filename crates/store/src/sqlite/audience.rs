@@ -12,7 +12,7 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::user::UserOrdinal;
 use rusqlite::{Connection, params};
 
-use super::columns;
+use super::{columns, lists};
 use crate::StoreError;
 use crate::publishes::{Page, Plan, ResolvedAudience};
 
@@ -75,6 +75,8 @@ fn sources(audience: &ResolvedAudience) -> (&'static str, &[i64]) {
         ResolvedAudience::Interests(numbers) => (SUBSCRIBERS, numbers),
         ResolvedAudience::Users(numbers) => (USER_DEVICES, numbers),
         ResolvedAudience::FailuresOf(publish) => (FAILED_DEVICES, std::slice::from_ref(publish)),
+        // Read by place, and never merged.
+        ResolvedAudience::Listed(_) => (USER_DEVICES, &[]),
     }
 }
 
@@ -155,6 +157,12 @@ pub(super) fn page(
     window: Window,
     wanted: [bool; Platform::ALL.len()],
 ) -> Result<(Page, Cost), StoreError> {
+    if let ResolvedAudience::Listed(list) = audience {
+        return Ok((
+            lists::page(connection, *list, window, wanted)?,
+            Cost::default(),
+        ));
+    }
     let limit = window.limit.max(1);
     let scanned_max = limit.saturating_mul(SCANNED_PER_KEPT_MAX);
     let mut merge = Merge::new(connection, audience, Window { limit, ..window })?;
@@ -202,6 +210,9 @@ pub(super) fn ranges(
     audience: &ResolvedAudience,
     plan: Plan,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
+    if let ResolvedAudience::Listed(list) = audience {
+        return lists::ranges(connection, *list, plan);
+    }
     let Some((first, last)) = bounds(connection, audience)? else {
         return Ok(Vec::new());
     };
@@ -211,7 +222,14 @@ pub(super) fn ranges(
     if width <= span || is_small(connection, audience, span.min(SMALL_AUDIENCE_MAX))? {
         return Ok(vec![(before, last)]);
     }
+    Ok(cut(before, last, plan))
+}
+
+/// Cuts what lies behind `before` up to `last` into jobs of a span each, longer where they would be too many.
+pub(super) fn cut(before: i64, last: i64, plan: Plan) -> Vec<(i64, i64)> {
+    let width = last - before;
     let jobs_max = columns::limit(plan.jobs_max.max(1));
+    let span = plan.job_span.max(1);
     let span = span.max(width / jobs_max + i64::from(width % jobs_max != 0));
     let mut ranges = Vec::new();
     let mut cursor = before;
@@ -220,7 +238,7 @@ pub(super) fn ranges(
         ranges.push((cursor, end));
         cursor = end;
     }
-    Ok(ranges)
+    ranges
 }
 
 /// The first and the last device of an audience.
@@ -234,7 +252,7 @@ fn bounds(
             "SELECT min(device) FROM subscriptions WHERE interest = ?1",
             "SELECT max(device) FROM subscriptions WHERE interest = ?1",
         ),
-        ResolvedAudience::Users(_) => (
+        ResolvedAudience::Users(_) | ResolvedAudience::Listed(_) => (
             "SELECT min(device) FROM devices WHERE user_number = ?1",
             "SELECT max(device) FROM devices WHERE user_number = ?1",
         ),
@@ -270,7 +288,7 @@ fn is_small(
         ResolvedAudience::Interests(_) => {
             "SELECT count(*) FROM (SELECT 1 FROM subscriptions WHERE interest = ?1 LIMIT ?2)"
         }
-        ResolvedAudience::Users(_) => {
+        ResolvedAudience::Users(_) | ResolvedAudience::Listed(_) => {
             "SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_number = ?1 LIMIT ?2)"
         }
         ResolvedAudience::FailuresOf(_) => {

@@ -9,7 +9,7 @@ use domain::user::UserId;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::{columns, instances};
+use super::{columns, instances, lists};
 use crate::StoreError;
 use crate::lookup::{
     Failed, PublishCursor, PublishPage, PublishReport, PublishState, Target, UserOutcome,
@@ -185,16 +185,18 @@ pub(super) fn list(
     Ok(page)
 }
 
-pub(super) fn users(
+/// The users that a publish named, by name or in a list, with the numbers they have or had.
+fn named_users(
     connection: &Connection,
-    instance: InstanceId,
-    id: PublishId,
+    number: i64,
     after: Option<&UserId>,
     limit: usize,
-) -> Result<Option<Vec<UserOutcome>>, StoreError> {
-    let Some(number) = number(connection, instance, id)? else {
-        return Ok(None);
-    };
+) -> Result<Vec<(UserId, Option<i64>)>, StoreError> {
+    let behind = after.map_or("", |after| after.as_str());
+    if let Some(listed) = lists::users_of(connection, number, behind, limit)? {
+        let checked = |(id, number)| columns::user(id).map(|id| (id, number));
+        return listed.into_iter().map(checked).collect();
+    }
     let named: Option<String> = connection
         .prepare_cached("SELECT users FROM payloads WHERE publish = ?1")?
         .query_row([number], |row| row.get(0))
@@ -206,11 +208,25 @@ pub(super) fn users(
             .map_err(|error| StoreError::Corrupt(format!("the users of a publish: {error}")))?,
     };
     let begin = named.partition_point(|(user, _)| after.is_some_and(|after| user <= after));
+    Ok(named.into_iter().skip(begin).take(limit).collect())
+}
+
+pub(super) fn users(
+    connection: &Connection,
+    instance: InstanceId,
+    id: PublishId,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Option<Vec<UserOutcome>>, StoreError> {
+    let Some(number) = number(connection, instance, id)? else {
+        return Ok(None);
+    };
+    let named = named_users(connection, number, after, limit)?;
     let mut statement = connection.prepare_cached(
         "SELECT accepted, failed FROM user_tallies WHERE publish = ?1 AND user_number = ?2",
     )?;
     let mut found = Vec::new();
-    for (user, user_number) in named.into_iter().skip(begin).take(limit) {
+    for (user, user_number) in named {
         let tally: Option<(i64, i64)> = statement
             .query_row(params![number, user_number], |row| {
                 Ok((row.get(0)?, row.get(1)?))

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::keys::{self, Taken};
-use super::{audience, columns, instances, interests, jobs, scheduled, users};
+use super::{audience, columns, instances, interests, jobs, lists, scheduled, users};
 use crate::StoreError;
 use crate::lookup::PublishState;
 use crate::publishes::{NewPublish, Plan, ResolvedAudience};
@@ -95,6 +95,9 @@ pub(super) fn create(
         None => RUNNING,
     };
     let number = insert(connection, instance, new, state)?;
+    if let Audience::List(list) = new.audience {
+        lists::take(connection, instance, list, number)?;
+    }
     connection
         .prepare_cached(
             "INSERT INTO payloads (publish, format, payloads, audience, users) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -150,6 +153,7 @@ pub(super) fn resolve(
 ) -> Result<(ResolvedAudience, Option<String>), StoreError> {
     let mut numbers = Vec::new();
     match audience {
+        Audience::List(list) => Ok((ResolvedAudience::Listed(list.number), None)),
         Audience::Interests(names) => {
             for name in names {
                 numbers.extend(interests::number(connection, instance, name)?);
@@ -172,12 +176,13 @@ pub(super) fn resolve(
     }
 }
 
-/// One byte that tells interests (1) from users (2) and failures (3), then each number in eight bytes, least significant first.
+/// One byte that tells interests (1) from users (2), failures (3) and lists of users (4), then each number in eight bytes, least significant first.
 pub(super) fn encode(audience: &ResolvedAudience) -> Vec<u8> {
     let (kind, numbers) = match audience {
         ResolvedAudience::Interests(numbers) => (1, numbers.as_slice()),
         ResolvedAudience::Users(numbers) => (2, numbers.as_slice()),
         ResolvedAudience::FailuresOf(publish) => (3, std::slice::from_ref(publish)),
+        ResolvedAudience::Listed(list) => (4, std::slice::from_ref(list)),
     };
     let mut blob = Vec::with_capacity(1 + numbers.len() * 8);
     blob.push(kind);
@@ -201,6 +206,7 @@ fn decode(blob: &[u8]) -> Result<ResolvedAudience, StoreError> {
         (1, _) => Ok(ResolvedAudience::Interests(numbers)),
         (2, _) => Ok(ResolvedAudience::Users(numbers)),
         (3, [publish]) => Ok(ResolvedAudience::FailuresOf(*publish)),
+        (4, [list]) => Ok(ResolvedAudience::Listed(*list)),
         _ => Err(corrupt()),
     }
 }
@@ -305,6 +311,7 @@ mod tests {
             ResolvedAudience::Interests(vec![1, 7, i64::MAX]),
             ResolvedAudience::Users(vec![]),
             ResolvedAudience::FailuresOf(9),
+            ResolvedAudience::Listed(3),
         ] {
             assert_eq!(decode(&encode(&audience)).unwrap(), audience);
         }
@@ -312,6 +319,7 @@ mod tests {
             &[][..],
             &[3],
             &[4],
+            &[5],
             &[1, 0, 0],
             &[2, 1, 2, 3, 4, 5, 6, 7, 8, 9],
         ] {

@@ -11,9 +11,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_lookup.sql"),
+    include_str!("../../migrations/sqlite/0003_lists.sql"),
 ];
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;

@@ -5,6 +5,7 @@ use delivery::instances::Instance;
 use domain::device::Platform;
 use domain::publish::{AudienceKind, PublishRequest};
 use serde_json::{Map, json};
+use store::lookup::AudienceCount;
 
 use crate::http::Api;
 use crate::http::error::ApiError;
@@ -17,13 +18,18 @@ pub(super) async fn count(
     request: PublishRequest,
 ) -> Result<Response, ApiError> {
     let platforms: Vec<Platform> = request.payloads.platforms().collect();
-    let (kind, named) = (request.audience.kind(), request.audience.named());
     let counted = api
         .store()
-        .count_audience(instance.id(), request.audience, platforms.clone())
+        .count_audience(instance.id(), request.audience.clone(), platforms)
         .await?;
-    let devices: Map<_, _> = platforms
-        .into_iter()
+    Ok(answer(&request, &counted))
+}
+
+/// What was counted for a request.
+pub(super) fn answer(request: &PublishRequest, counted: &AudienceCount) -> Response {
+    let devices: Map<_, _> = request
+        .payloads
+        .platforms()
         .map(|platform| {
             (
                 platform.as_str().to_owned(),
@@ -32,12 +38,12 @@ pub(super) async fn count(
         })
         .collect();
     let mut answer = json!({"dryRun": true, "devices": devices});
-    if kind == AudienceKind::Users {
-        let named = u64::try_from(named).unwrap_or(u64::MAX);
+    if request.audience.kind() == AudienceKind::Users {
+        let named = u64::try_from(request.audience.named()).unwrap_or(u64::MAX);
         answer["users"] = json!({
             "withDevices": counted.users,
             "withoutDevices": named.saturating_sub(counted.users),
         });
     }
-    Ok(json(&answer))
+    json(&answer)
 }

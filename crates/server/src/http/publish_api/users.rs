@@ -1,16 +1,16 @@
 //! `…/publishes/users`: a publish to all the devices of some users.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use domain::publish::AudienceKind;
 
 use super::described::{AcceptedOrCounted, PublishToUsers};
 use super::idempotency::Key;
-use super::{Body, accept};
+use super::take;
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
-use crate::http::extract::JsonContent;
+use crate::http::extract::PublishContent;
 use crate::http::openapi::Refusal;
 
 /// `POST`. The order of the arguments is the order of the checks.
@@ -24,7 +24,10 @@ use crate::http::openapi::Refusal;
         ("instance" = String, Path, description = "The instance's UUID"),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 hours"),
     ),
-    request_body = PublishToUsers,
+    request_body(
+        description = "An object; or an object without the audience and a line of JSON for each user",
+        content((PublishToUsers = "application/json"), (String = "application/x-ndjson"))
+    ),
     responses(
         (status = 200, body = AcceptedOrCounted),
         (status = 400, body = Refusal),
@@ -35,10 +38,10 @@ use crate::http::openapi::Refusal;
 )]
 pub(crate) async fn publish(
     State(api): State<Api>,
-    _: JsonContent,
+    content: PublishContent,
     Authorized(instance): Authorized,
     Key(key): Key,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    accept(&api, &instance, AudienceKind::Users, key, &body.0).await
+    take(&api, &instance, AudienceKind::Users, content, key, request).await
 }

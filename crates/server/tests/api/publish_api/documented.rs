@@ -54,7 +54,7 @@ async fn run(server: &Server, words: &[String]) -> Reply {
         match word {
             "-X" => method = words.next().unwrap().parse().unwrap(),
             "-H" => headers.push(words.next().unwrap().split_once(": ").unwrap()),
-            "-d" => body = words.next().unwrap(),
+            "-d" | "--data-binary" => body = words.next().unwrap(),
             url => path = Some(url),
         }
     }
@@ -97,7 +97,8 @@ async fn every_example_works() {
         }
         answers.push(json);
     }
-    assert_eq!(answers.len(), 9, "an example was not found");
+    assert_eq!(answers.len(), 10, "an example was not found");
+    assert!(answers[9]["publishId"].is_string());
     assert_eq!(answers[1]["users"][1]["outcome"], "no_devices");
     assert_eq!(answers[2]["publishes"][0]["audience"]["size"], 2);
     assert_eq!(answers[3]["failures"][0]["reason"], "no_credential");

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::Folder;
 use crate::sqlite::schema;
 
-const SOURCES: [(&str, &str); 20] = [
+const SOURCES: [(&str, &str); 21] = [
     ("audience", include_str!("../audience.rs")),
     ("cancel", include_str!("../cancel.rs")),
     ("count", include_str!("../count.rs")),
@@ -18,6 +18,7 @@ const SOURCES: [(&str, &str); 20] = [
     ("interests", include_str!("../interests.rs")),
     ("jobs", include_str!("../jobs.rs")),
     ("keys", include_str!("../keys.rs")),
+    ("lists", include_str!("../lists.rs")),
     ("lookup", include_str!("../lookup.rs")),
     ("prune", include_str!("../prune.rs")),
     ("publishes", include_str!("../publishes.rs")),
