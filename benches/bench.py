@@ -64,6 +64,7 @@ def options(names):
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"this row; of {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement; medians count")
     parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
+    parser.add_argument("--record", action="store_true", help="write the results into docs/PERFORMANCE.md, too")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
     return parser.parse_args()
 
@@ -74,6 +75,8 @@ def main():
     for name in PROXIES:
         os.environ.pop(name, None)
     os.chdir(Path(__file__).resolve().parent.parent)
+    # What watches stays off the sender's core.
+    os.sched_setaffinity(0, {processes.RECEIVER_CORE})
     bench = Bench(chosen)
     facts = machine.facts(bench.work)
     for name, fact in facts.items():
@@ -93,6 +96,8 @@ def main():
             stamp = facts["date"].replace(":", "").split("+")[0]
             (bench.work / f"{stamp}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     (bench.work / f"{stamp}.md").write_text(tables.markdown(results), encoding="utf-8")
+    if chosen.record:
+        tables.record(bench.root / "docs/PERFORMANCE.md", facts, results)
     print("\n" + tables.text(results))
     print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json and .md")
     return 1 if any("failed" in result for result in results.values()) else 0

@@ -46,3 +46,18 @@ def markdown(results):
     if senders:
         lines += ["", *table(["row", "sender", "CPU per message", "messages", "CPU beside Heliostat's"], senders)]
     return "\n".join(lines) + "\n"
+
+
+BEGIN, END = "<!-- results: written by scripts/bench --record -->", "<!-- end of results -->"
+
+
+def record(page, facts, results):
+    """Writes results between the two marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    load = ", ".join(f"{load:.1f}" for load in facts["loadAverage"])
+    about = (
+        f"{facts['date'][:10]}, commit {facts['commit']}, {facts['cores']} cores of {facts['processor']}, "
+        f"kernel {facts['kernel']}; load average when it began: {load}."
+    )
+    page.write_text(f"{before}{BEGIN}\n\n{about}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")
