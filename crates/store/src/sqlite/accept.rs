@@ -11,7 +11,7 @@ use super::publishes::{Created, Outcome, Stored, Texts};
 use super::{SqliteStore, cancel, count, jobs, lists, prune, publishes, replay};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
-use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience};
+use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, Retry, RetryBatch};
 
 /// A job as its caller wants it.
 fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
@@ -67,6 +67,23 @@ impl SqliteStore {
             }
         }
         Ok(found)
+    }
+
+    /// The same for retries, which were claimed by publish.
+    pub(super) async fn claimed_retries(
+        &self,
+        groups: Vec<(i64, Vec<Retry>)>,
+    ) -> Result<Vec<RetryBatch>, StoreError> {
+        let mut batches = Vec::with_capacity(groups.len());
+        for (number, retries) in groups {
+            if let Some(stored) = self.claimed_publish(number).await? {
+                batches.push(RetryBatch {
+                    publish: stored.publish,
+                    retries,
+                });
+            }
+        }
+        Ok(batches)
     }
 
     pub(super) async fn replay(

@@ -391,16 +391,7 @@ impl Store for SqliteStore {
             .writer
             .run(move |c| retries::claim(c, lease, now, limit))
             .await?;
-        let mut batches = Vec::with_capacity(groups.len());
-        for (number, retries) in groups {
-            if let Some(stored) = self.claimed_publish(number).await? {
-                batches.push(RetryBatch {
-                    publish: stored.publish,
-                    retries,
-                });
-            }
-        }
-        Ok(batches)
+        self.claimed_retries(groups).await
     }
 
     async fn renew_retries(
