@@ -28,7 +28,7 @@ pub struct HostLimits {
 impl Default for HostLimits {
     fn default() -> Self {
         Self {
-            in_flight_max: 2000,
+            in_flight_max: 1000,
             fcm_per_minute_max: 600_000,
         }
     }
