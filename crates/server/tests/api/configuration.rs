@@ -154,76 +154,79 @@ fn unknown_keys_and_wrong_types_are_named() {
     assert!(line.contains("`limits.nothing`"), "{line}");
 }
 
+/// A variable, a value that breaks its rule, and what the complaint names.
+const WRONG_VALUES: &[(&str, &str, &str)] = &[
+    ("HELIOSTAT_LISTEN", "localhost", "`listen`"),
+    ("HELIOSTAT_DATABASE", "heliostat.db", "`database`"),
+    ("HELIOSTAT_DATABASE", "postgres://x/y", "PostgreSQL"),
+    ("HELIOSTAT_PUBLIC_URL", "push.example.com", "`public_url`"),
+    (
+        "HELIOSTAT_PUBLIC_URL",
+        "https://u:p@push.example.com",
+        "`public_url`",
+    ),
+    ("HELIOSTAT_APNS_URL", "ftp://x", "`apns.url`"),
+    ("HELIOSTAT_FCM_URL", "x", "`fcm.url`"),
+    (
+        "HELIOSTAT_FCM_DELIVERIES_PER_MINUTE_MAX",
+        "-1",
+        "`fcm.deliveries_per_minute_max`",
+    ),
+    ("HELIOSTAT_WORKER_THREADS", "many", "`worker_threads`"),
+    ("HELIOSTAT_WORKER_THREADS", "-1", "`worker_threads`"),
+    (
+        "HELIOSTAT_OUTBOUND_ALLOW",
+        "127.0.0.1/8, x",
+        "`outbound.allow`",
+    ),
+    (
+        "HELIOSTAT_OUTBOUND_CA_FILE",
+        "/nowhere/ca.pem",
+        "/nowhere/ca.pem",
+    ),
+    (
+        "HELIOSTAT_WEB_PUSH_CONTACT",
+        "me@example.com",
+        "`web_push.contact`",
+    ),
+    (
+        "HELIOSTAT_TLS_KEY_FILE",
+        "key.pem",
+        "`tls.certificate_file`",
+    ),
+    (
+        "HELIOSTAT_TLS_CERTIFICATE_FILE",
+        "cert.pem",
+        "`tls.key_file`",
+    ),
+    (
+        "HELIOSTAT_LIMITS_CONNECTIONS_MAX",
+        "0",
+        "`limits.connections_max`",
+    ),
+    (
+        "HELIOSTAT_LIMITS_REQUEST_TIMEOUT_SECS",
+        "0",
+        "`limits.request_timeout_secs`",
+    ),
+    (
+        "HELIOSTAT_RETENTION_PUBLISHES_DAYS",
+        "0",
+        "`retention.publishes_days`",
+    ),
+    (
+        "HELIOSTAT_DELIVERY_LEASE_SECS",
+        "0",
+        "`delivery.lease_secs`",
+    ),
+    ("HELIOSTAT_LOG_FORMAT", "xml", "`log.format`"),
+    ("HELIOSTAT_LOG_FILTER", "a=b=c", "`log.filter`"),
+    ("HELIOSTAT_MASTER_KEY", "too short", "HELIOSTAT_MASTER_KEY"),
+];
+
 #[test]
 fn values_that_break_a_rule_are_named() {
-    for (name, value, named) in [
-        ("HELIOSTAT_LISTEN", "localhost", "`listen`"),
-        ("HELIOSTAT_DATABASE", "heliostat.db", "`database`"),
-        ("HELIOSTAT_DATABASE", "postgres://x/y", "PostgreSQL"),
-        ("HELIOSTAT_PUBLIC_URL", "push.example.com", "`public_url`"),
-        (
-            "HELIOSTAT_PUBLIC_URL",
-            "https://u:p@push.example.com",
-            "`public_url`",
-        ),
-        ("HELIOSTAT_APNS_URL", "ftp://x", "`apns.url`"),
-        ("HELIOSTAT_FCM_URL", "x", "`fcm.url`"),
-        (
-            "HELIOSTAT_FCM_DELIVERIES_PER_MINUTE_MAX",
-            "-1",
-            "`fcm.deliveries_per_minute_max`",
-        ),
-        ("HELIOSTAT_WORKER_THREADS", "many", "`worker_threads`"),
-        ("HELIOSTAT_WORKER_THREADS", "-1", "`worker_threads`"),
-        (
-            "HELIOSTAT_OUTBOUND_ALLOW",
-            "127.0.0.1/8, x",
-            "`outbound.allow`",
-        ),
-        (
-            "HELIOSTAT_OUTBOUND_CA_FILE",
-            "/nowhere/ca.pem",
-            "/nowhere/ca.pem",
-        ),
-        (
-            "HELIOSTAT_WEB_PUSH_CONTACT",
-            "me@example.com",
-            "`web_push.contact`",
-        ),
-        (
-            "HELIOSTAT_TLS_KEY_FILE",
-            "key.pem",
-            "`tls.certificate_file`",
-        ),
-        (
-            "HELIOSTAT_TLS_CERTIFICATE_FILE",
-            "cert.pem",
-            "`tls.key_file`",
-        ),
-        (
-            "HELIOSTAT_LIMITS_CONNECTIONS_MAX",
-            "0",
-            "`limits.connections_max`",
-        ),
-        (
-            "HELIOSTAT_LIMITS_REQUEST_TIMEOUT_SECS",
-            "0",
-            "`limits.request_timeout_secs`",
-        ),
-        (
-            "HELIOSTAT_RETENTION_PUBLISHES_DAYS",
-            "0",
-            "`retention.publishes_days`",
-        ),
-        (
-            "HELIOSTAT_DELIVERY_LEASE_SECS",
-            "0",
-            "`delivery.lease_secs`",
-        ),
-        ("HELIOSTAT_LOG_FORMAT", "xml", "`log.format`"),
-        ("HELIOSTAT_LOG_FILTER", "a=b=c", "`log.filter`"),
-        ("HELIOSTAT_MASTER_KEY", "too short", "HELIOSTAT_MASTER_KEY"),
-    ] {
+    for (name, value, named) in WRONG_VALUES {
         let line = complaint(&[(name, value)]);
         assert!(line.contains(named), "{name}={value}: {line}");
     }
