@@ -1,12 +1,14 @@
 //! What gateways refuse, and what it leads to.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::device::Platform;
 use domain::outcome::OutcomeKind;
 use domain::publish::AudienceKind;
-use emulator::{Behaviour, Gateway};
+use emulator::{Behaviour, Gateway, Verdict};
 use serde_json::json;
 
-use crate::support::{World, apns_token, count, settings};
+use crate::support::{World, apns_token, count, settings, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_token_takes_its_device_along() {
@@ -165,7 +167,7 @@ async fn a_retry_survives_a_restart() {
             json!({"fcm": {"data": {"a": 1}}}),
         )
         .await;
-    crate::support::wait_for("retries to be written", async || {
+    wait_for("retries to be written", async || {
         let report = world
             .store
             .publish_report(world.instance, publish)
@@ -213,5 +215,50 @@ async fn a_sandbox_device_is_found_and_remembered() {
         .values()
         .sum::<u64>();
     assert_eq!(refused, 1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_web_push_host_holds_up_nobody_else() {
+    let world = World::new().await;
+    let node = world.start(settings());
+    // It takes connections and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead_host = format!("https://{}", silent.local_addr().unwrap());
+    for number in 0..40 {
+        let mut subscription =
+            serde_json::to_value(world.emulators.create_subscription(None).unwrap()).unwrap();
+        subscription["endpoint"] = json!(format!("{dead_host}/{number}"));
+        let token = STANDARD.encode(subscription.to_string());
+        let id = world.register(Platform::Web, &token).await;
+        world.subscribe(id, "news").await;
+    }
+    let alive = world.emulators.create_subscription(None).unwrap();
+    let token = STANDARD.encode(serde_json::to_string(&alive).unwrap());
+    let id = world.register(Platform::Web, &token).await;
+    world.subscribe(id, "news").await;
+    world.subscribers(Platform::Apns, "news", 20).await;
+
+    let payloads =
+        json!({"apns": {"aps": {"alert": "hi"}}, "web": {"notification": {"title": "hi"}}});
+    for copies in 1..=3 {
+        let publish = node
+            .publish(AudienceKind::Interests, &["news"], payloads.clone())
+            .await;
+        wait_for("everybody else to get it", async || {
+            let apns = world.emulators.total(Gateway::Apns, Verdict::Accepted);
+            let web = world.emulators.total(Gateway::WebPush, Verdict::Accepted);
+            (apns == 20 * copies && web == copies).then_some(())
+        })
+        .await;
+        // What is for the dead host waits, and costs no device.
+        let report = world
+            .store
+            .publish_report(world.instance, publish)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(report.finished_at, None);
+    }
     node.stop().await;
 }
