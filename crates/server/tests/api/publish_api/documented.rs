@@ -97,7 +97,7 @@ async fn every_example_works() {
         }
         answers.push(json);
     }
-    assert_eq!(answers.len(), 10, "an example was not found");
+    assert_eq!(answers.len(), 11, "an example was not found");
     assert!(answers[9]["publishId"].is_string());
     assert_eq!(answers[1]["users"][1]["outcome"], "no_devices");
     assert_eq!(answers[2]["publishes"][0]["audience"]["size"], 2);
