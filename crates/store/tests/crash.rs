@@ -19,6 +19,8 @@ use store::instances::{NewInstance, NewSecretKey};
 use store::sqlite::{SqliteSettings, SqliteStore};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// With this in its environment, the test is the process that is killed, not the one that kills.
+const CHILD: &str = "HELIOSTAT_TEST_CHILD";
 /// How many answers the parent waits for before it kills.
 const ANSWERS: usize = 300;
 
@@ -66,30 +68,22 @@ async fn write_for_ever(store: &SqliteStore, instance: InstanceId, lane: usize) 
     }
 }
 
-/// Not a test by itself: the process that [`nothing_answered_is_lost`] kills. Ends at once without a path on its input.
-#[test]
-#[ignore = "the child of another test"]
-fn child() {
+/// The process that is killed: writes into the database that a line on its input names.
+async fn be_killed() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("input");
-    let mut words = line.split_whitespace();
-    let (Some(path), Some(id)) = (words.next(), words.next()) else {
-        return;
-    };
+    let (path, id) = line.trim().rsplit_once(' ').expect("a path and an id");
     let id = InstanceId::parse(id).expect("an id");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let store = open(Path::new(path)).await;
-        let lanes = (0..8).map(|lane| write_for_ever(&store, id, lane));
-        futures_util::future::join_all(lanes).await;
-    });
+    let store = open(Path::new(path)).await;
+    let lanes = (0..8).map(|lane| write_for_ever(&store, id, lane));
+    futures_util::future::join_all(lanes).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_answered_is_lost() {
+    if std::env::var_os(CHILD).is_some() {
+        return be_killed().await;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("heliostat.db");
     let store = open(&path).await;
@@ -97,7 +91,8 @@ async fn nothing_answered_is_lost() {
     let mut done = Vec::new();
     for _ in 0..2 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .args(["--exact", "nothing_answered_is_lost", "--nocapture"])
+            .env(CHILD, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
