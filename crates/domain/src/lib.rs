@@ -3,6 +3,7 @@
 //! No I/O, no async, no SQL, no HTTP. A value of one of these types has been checked; the code that holds it need not
 //! check again.
 
+pub mod admin_token;
 pub mod backoff;
 pub mod beams_token;
 pub mod clock;

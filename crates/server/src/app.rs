@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::Admin;
 use crate::config::{Config, ConfigError, Database, Outbound};
 use crate::http::{self, Api, Shared};
 use crate::tls::{self, TlsError};
@@ -124,8 +125,16 @@ impl App {
             .public_url
             .clone()
             .unwrap_or_else(|| format!("{scheme}://{local_addr}"));
+        let admin = Admin {
+            store: Arc::clone(&store),
+            vault: vault.clone(),
+            instances: Arc::clone(&instances),
+            runner: runner.clone(),
+            clock: Arc::clone(&clock),
+        };
         let shared = Arc::new(Shared {
             store,
+            admin,
             instances,
             runner,
             gateways,

@@ -4,6 +4,7 @@
 //! delivery, and maps its answer; what goes wrong becomes an [`error::ApiError`]. Requests are routed by their path alone:
 //! SDKs put the instance into the host too, but may be pointed anywhere.
 
+mod admin_api;
 mod auth;
 mod caller;
 mod cors;
@@ -32,6 +33,7 @@ use gateway::Gateways;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Admin;
 use crate::config::ListLimits;
 use error::ApiError;
 
@@ -47,6 +49,7 @@ pub(crate) struct Api {
 /// What all clones of an [`Api`] have in common.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) admin: Admin,
     pub(crate) instances: Arc<Instances>,
     pub(crate) runner: Runner,
     pub(crate) gateways: Gateways,
@@ -64,6 +67,10 @@ pub(crate) struct Shared {
 impl Api {
     fn store(&self) -> &dyn Store {
         self.shared.store.as_ref()
+    }
+
+    fn admin(&self) -> &Admin {
+        &self.shared.admin
     }
 
     fn now(&self) -> Timestamp {

@@ -3,6 +3,7 @@
 //! [`app::App`] is a running server, [`config::Config`] says how it runs. axum is known only in the `http` module, the
 //! environment only in [`config`]. What a publish becomes is the delivery crate's business.
 
+pub mod admin;
 pub mod app;
 pub mod config;
 pub mod telemetry;

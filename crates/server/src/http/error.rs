@@ -4,6 +4,7 @@
 //! official SDK crashes on an empty body, another on one that is no JSON. The statuses follow Beams' documents, except
 //! where an SDK would retry such a status for ever; `docs/COMPATIBILITY.md` says where and why.
 
+use crate::admin::error::AdminError;
 use axum::response::{IntoResponse, Response};
 use domain::beams_token::BeamsTokenError;
 use domain::device::InvalidDevice;
@@ -54,6 +55,10 @@ pub(crate) enum ApiError {
     NoSecretKey,
     #[error("the Authorization header is missing or has not the form `Bearer <Beams token>`")]
     NoBeamsToken,
+    #[error("the Authorization header is missing or has not the form `Bearer <admin token>`")]
+    NoAdminToken,
+    #[error(transparent)]
+    Admin(AdminError),
     #[error(transparent)]
     BeamsToken(#[from] BeamsTokenError),
     #[error(transparent)]
@@ -132,7 +137,10 @@ impl ApiError {
                 StatusCode::CONFLICT
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::IncorrectSecretKey | Self::NoBeamsToken => StatusCode::UNAUTHORIZED,
+            Self::IncorrectSecretKey | Self::NoBeamsToken | Self::NoAdminToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Admin(error) => admin_status(error),
             Self::BeamsToken(error) => beams_token_status(error),
             // Too large is 400, not 413: Beams documents it so, and mobile SDKs repeat a 413 for ever.
             Self::BadPath
@@ -180,11 +188,25 @@ impl ApiError {
                 StatusCode::NOT_FOUND => "Not found",
                 StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
                 StatusCode::CONFLICT => "Conflict",
+                StatusCode::TOO_MANY_REQUESTS => "Too many requests",
                 StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable entity",
                 StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
                 _ => "Internal server error",
             },
         }
+    }
+}
+
+fn admin_status(error: &AdminError) -> StatusCode {
+    match error {
+        AdminError::Unauthorized => StatusCode::UNAUTHORIZED,
+        AdminError::Forbidden { .. } => StatusCode::FORBIDDEN,
+        AdminError::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+        AdminError::InstanceNotFound | AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
+        AdminError::InstanceExists(_) | AdminError::Conflict(_) => StatusCode::CONFLICT,
+        AdminError::Field { .. } => StatusCode::BAD_REQUEST,
+        // Turned into others when they become an `ApiError`.
+        AdminError::Store(_) | AdminError::Seal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -237,6 +259,21 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%error, "the store failed a request");
                 Self::Internal
             }
+        }
+    }
+}
+
+/// What the caller is told nothing of is logged here, once.
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::InstanceNotFound => Self::InstanceNotFound,
+            AdminError::Store(error) => error.into(),
+            AdminError::Seal(error) => {
+                tracing::error!(error, "a secret cannot be sealed or opened");
+                Self::Internal
+            }
+            other => Self::Admin(other),
         }
     }
 }

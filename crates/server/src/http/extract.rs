@@ -172,6 +172,17 @@ impl Fields {
         }
     }
 
+    /// A field that may be there, and then is a text that is not empty.
+    pub(crate) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => {
+                self.0.insert(name.to_owned(), value);
+                self.text(name).map(Some)
+            }
+        }
+    }
+
     /// All fields that are left, as the one value that they were sent as.
     pub(crate) fn into_value(self) -> Value {
         Value::Object(self.0)

@@ -1,6 +1,4 @@
-//! `/openapi.json`: the publish API, described from its handlers and the types of their answers.
-//!
-//! Beams' other APIs are what Beams' documents say, and SDKs speak them; this one is also called by hand and by scripts.
+//! `/openapi.json`: the APIs, described from their handlers and the types of their answers.
 
 use axum::response::Response;
 use utoipa::openapi::OpenApi;
@@ -8,11 +6,36 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
 use super::extract::json;
-use super::publish_api::Described;
+use super::{admin_api, publish_api};
 
 /// `GET`.
 pub(crate) async fn show() -> Response {
-    json(&Described::openapi())
+    json(&whole())
+}
+
+/// The whole description.
+fn whole() -> OpenApi {
+    let mut whole = proven(publish_api::Described::openapi());
+    whole.merge(proven(admin_api::Described::openapi()));
+    whole
+}
+
+/// A description whose calls each say how a caller proves itself, so that it can stand beside others.
+fn proven(mut openapi: OpenApi) -> OpenApi {
+    let security = openapi.security.take();
+    for item in openapi.paths.paths.values_mut() {
+        let calls = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ];
+        for call in calls.into_iter().flatten() {
+            call.security.clone_from(&security);
+        }
+    }
+    openapi
 }
 
 /// How a caller proves itself.
@@ -24,7 +47,11 @@ impl Modify for SecretKey {
         openapi
             .components
             .get_or_insert_default()
-            .add_security_scheme("secret_key", scheme);
+            .add_security_scheme("secret_key", scheme.clone());
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("admin_token", scheme);
     }
 }
 

@@ -1,16 +1,16 @@
 //! What server SDKs call to publish, and what anybody with a secret key calls to see and steer what was published.
 
-mod described;
-mod dry_run;
-mod failures;
+pub(super) mod described;
+pub(super) mod dry_run;
+pub(super) mod failures;
 mod idempotency;
 mod interests;
 mod lines;
-mod list;
-mod one;
+pub(super) mod list;
+pub(super) mod one;
 mod replay;
 mod users;
-mod view;
+pub(super) mod view;
 
 use axum::Router;
 use axum::extract::{FromRequest as _, Request};
@@ -55,7 +55,9 @@ pub(super) fn routes() -> Router<Api> {
 type Body = Bounded<PUBLISH_BODY_LENGTH_MAX>;
 
 /// The publish that a path names behind its instance. What has not the form of an id is the id of no publish.
-fn publish_id(Segments((_, publish)): Segments<(String, String)>) -> Result<PublishId, ApiError> {
+pub(super) fn publish_id(
+    Segments((_, publish)): Segments<(String, String)>,
+) -> Result<PublishId, ApiError> {
     PublishId::parse(&publish).ok_or(ApiError::PublishNotFound)
 }
 
@@ -105,7 +107,7 @@ async fn accept(
         };
     }
     if request.dry_run {
-        return dry_run::count(api, instance, request).await;
+        return dry_run::count(api, instance.id(), request).await;
     }
     let taken = api
         .shared

@@ -11,8 +11,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    Api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi, publish_api,
-    reporting_api,
+    Api, admin_api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi,
+    publish_api, reporting_api,
 };
 
 /// The whole HTTP side. From the outside in: cross-origin rules, log and counts, the bounds of a request, the routes.
@@ -26,6 +26,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(publish_api::routes())
         .merge(customer_api::routes())
         .merge(reporting_api::routes())
+        .merge(admin_api::routes())
         .fallback(async || ApiError::RouteNotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::disable())

@@ -38,7 +38,7 @@ pub(crate) struct Described;
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "described here, parsed by the domain")]
-pub(super) struct PublishToInterests {
+pub(in crate::http) struct PublishToInterests {
     /// 1 to 100.
     #[schema(min_items = 1, max_items = 100)]
     interests: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct PublishToInterests {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "described here, parsed by the domain")]
-pub(super) struct PublishToUsers {
+pub(in crate::http) struct PublishToUsers {
     /// 1 to 1000.
     #[schema(min_items = 1, max_items = 1000)]
     users: Vec<String>,
@@ -88,7 +88,7 @@ struct PublishBody {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "described here, written by `dry_run.rs`")]
-pub(super) struct Counted {
+pub(in crate::http) struct Counted {
     /// `true`.
     dry_run: bool,
     /// Devices by platform, of those that there is a payload for.
@@ -109,7 +109,7 @@ struct CountedUsers {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described here, written by the handlers")]
 #[serde(untagged)]
-pub(super) enum AcceptedOrCounted {
+pub(in crate::http) enum AcceptedOrCounted {
     /// It was accepted.
     Accepted(view::Accepted),
     /// It was a dry run.

@@ -1,8 +1,8 @@
 //! A publish that is only checked and counted.
 
 use axum::response::Response;
-use delivery::instances::Instance;
 use domain::device::Platform;
+use domain::instance::InstanceId;
 use domain::publish::{AudienceKind, PublishRequest};
 use serde_json::{Map, json};
 use store::lookup::AudienceCount;
@@ -12,15 +12,15 @@ use crate::http::error::ApiError;
 use crate::http::extract::json;
 
 /// How many devices it would go to now, for each platform that it has a payload for. Nothing is kept or sent.
-pub(super) async fn count(
+pub(in crate::http) async fn count(
     api: &Api,
-    instance: &Instance,
+    instance: InstanceId,
     request: PublishRequest,
 ) -> Result<Response, ApiError> {
     let platforms: Vec<Platform> = request.payloads.platforms().collect();
     let counted = api
         .store()
-        .count_audience(instance.id(), request.audience.clone(), platforms)
+        .count_audience(instance, request.audience.clone(), platforms)
         .await?;
     Ok(answer(&request, &counted))
 }

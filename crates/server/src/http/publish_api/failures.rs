@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::device::DeviceOrdinal;
+use domain::instance::InstanceId;
+use domain::publish::PublishId;
 use http::Uri;
 
 use super::publish_id;
@@ -43,7 +45,16 @@ pub(crate) async fn list(
     segments: Segments<(String, String)>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let id = publish_id(segments)?;
+    answer(&api, instance.id(), publish_id(segments)?, &uri).await
+}
+
+/// A page of a publish's failures.
+pub(in crate::http) async fn answer(
+    api: &Api,
+    instance: InstanceId,
+    id: PublishId,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
     let after = query_value(uri.query(), "cursor")
         .map(|cursor| cursor.parse().map_err(|_| ApiError::Query("cursor")))
         .transpose()?
@@ -51,7 +62,7 @@ pub(crate) async fn list(
     let limit = limit_of(uri.query(), LIMIT_DEFAULT, LIMIT_MAX)?;
     let failed = api
         .store()
-        .publish_failures(instance.id(), id, after, limit + 1)
+        .publish_failures(instance, id, after, limit + 1)
         .await?;
     let mut failed = failed.ok_or(ApiError::PublishNotFound)?;
     let is_more = failed.len() > limit;

@@ -236,7 +236,7 @@ async fn finish(
     let request = request.into_request(audience);
     if request.dry_run {
         let Some(mut users) = users else {
-            return dry_run::count(api, instance, request).await;
+            return dry_run::count(api, instance.id(), request).await;
         };
         let counted = users.counted.take();
         users.discard(api).await;

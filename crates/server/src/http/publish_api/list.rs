@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use domain::instance::InstanceId;
 use http::Uri;
 use store::lookup::{PublishCursor, PublishState};
 
@@ -41,6 +42,15 @@ pub(crate) async fn list(
     Authorized(instance): Authorized,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    answer(&api, instance.id(), &uri).await
+}
+
+/// A page of an instance's publishes.
+pub(in crate::http) async fn answer(
+    api: &Api,
+    instance: InstanceId,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
     let query = uri.query();
     let state = query_value(query, "status")
         .map(|word| PublishState::parse(&word).ok_or(ApiError::Query("status")))
@@ -52,7 +62,7 @@ pub(crate) async fn list(
     let limit = limit_of(query, LIMIT_DEFAULT, LIMIT_MAX)?;
     let page = api
         .store()
-        .list_publishes(instance.id(), state, after, limit)
+        .list_publishes(instance, state, after, limit)
         .await?;
     Ok(json(&PublishPage {
         publishes: page.publishes.iter().map(Publish::of).collect(),

@@ -5,10 +5,11 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::device::DeviceOrdinal;
-use domain::publish::AudienceKind;
+use domain::instance::InstanceId;
+use domain::publish::{AudienceKind, PublishId};
 use domain::user::UserId;
 use http::Uri;
-use store::lookup::{Cancelled, PublishReport, PublishState, Target, UserOutcome};
+use store::lookup::{Cancelled, PublishReport, Target, UserOutcome};
 
 use super::view::{FailureKind, PublishInFull, User};
 use super::{publish_id, view};
@@ -50,11 +51,20 @@ pub(crate) async fn show(
     segments: Segments<(String, String)>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let id = publish_id(segments)?;
+    answer(&api, instance.id(), publish_id(segments)?, &uri).await
+}
+
+/// A publish in full.
+pub(in crate::http) async fn answer(
+    api: &Api,
+    instance: InstanceId,
+    id: PublishId,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
     let after = query_value(uri.query(), USERS_CURSOR)
         .map(|cursor| user_of(&cursor).ok_or(ApiError::Query(USERS_CURSOR)))
         .transpose()?;
-    let (instance, store) = (instance.id(), api.store());
+    let store = api.store();
     // Read before the users: what is settled in between only makes them more definite than the state.
     let report = store.publish_report(instance, id).await?;
     let report = report.ok_or(ApiError::PublishNotFound)?;
@@ -123,10 +133,7 @@ pub(crate) async fn cancel(
     match cancelled.await? {
         Cancelled::Done => {
             tracing::info!(instance = %instance.id(), publish = %id, "cancelled {id}");
-            Ok(json(&view::Cancelled {
-                publish_id: id.to_string(),
-                state: PublishState::Cancelled.as_str(),
-            }))
+            Ok(json(&view::Cancelled::of(id)))
         }
         Cancelled::Finished => Err(ApiError::PublishFinished),
         Cancelled::Unknown => Err(ApiError::PublishNotFound),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::clock::Timestamp;
+use domain::publish::PublishId;
 use serde::Serialize;
 use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
 use utoipa::ToSchema;
@@ -13,25 +14,35 @@ const EXAMPLES_MAX: usize = 3;
 /// A publish that was accepted, now or before.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Accepted {
+pub(in crate::http) struct Accepted {
     /// Its id: `pubid-` and a UUID.
-    pub(super) publish_id: String,
+    pub(in crate::http) publish_id: String,
 }
 
 /// A publish that was called off.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Cancelled {
+pub(in crate::http) struct Cancelled {
     /// Its id.
-    pub(super) publish_id: String,
+    pub(in crate::http) publish_id: String,
     /// `cancelled`.
-    pub(super) state: &'static str,
+    pub(in crate::http) state: &'static str,
+}
+
+impl Cancelled {
+    /// That this one was.
+    pub(in crate::http) fn of(id: PublishId) -> Self {
+        Self {
+            publish_id: id.to_string(),
+            state: PublishState::Cancelled.as_str(),
+        }
+    }
 }
 
 /// A publish and what became of it so far.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Publish {
+pub(in crate::http) struct Publish {
     publish_id: String,
     /// `scheduled`, `running`, `finished` or `cancelled`.
     state: &'static str,
@@ -85,23 +96,23 @@ struct Tally {
 /// A publish with what failed and what became of it for users.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PublishInFull {
+pub(in crate::http) struct PublishInFull {
     #[serde(flatten)]
-    pub(super) publish: Publish,
+    pub(in crate::http) publish: Publish,
     /// Failures by what happened, with a few devices for each.
-    pub(super) failures: Vec<FailureKind>,
+    pub(in crate::http) failures: Vec<FailureKind>,
     /// What became of a publish to users for each of them, by id, a hundred at a time; not there of any other.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) users: Option<Vec<User>>,
+    pub(in crate::http) users: Option<Vec<User>>,
     /// Where the users go on: `?users_cursor=…`; null at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub(super) users_next_cursor: Option<Option<String>>,
+    pub(in crate::http) users_next_cursor: Option<Option<String>>,
 }
 
 /// What became of a publish for one user.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct User {
+pub(in crate::http) struct User {
     user: String,
     /// `accepted` for at least one device, `pending`, `failed`, `no_devices`, or `cancelled`.
     outcome: &'static str,
@@ -113,7 +124,7 @@ pub(super) struct User {
 
 /// One way to fail, with some devices that did.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct FailureKind {
+pub(in crate::http) struct FailureKind {
     platform: &'static str,
     outcome: &'static str,
     reason: String,
@@ -132,7 +143,7 @@ struct Example {
 
 /// One delivery that failed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Failure {
+pub(in crate::http) struct Failure {
     device: String,
     platform: &'static str,
     /// Whose device it was then.
@@ -146,23 +157,23 @@ pub(super) struct Failure {
 /// Some failures of a publish.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct FailurePage {
-    pub(super) failures: Vec<Failure>,
+pub(in crate::http) struct FailurePage {
+    pub(in crate::http) failures: Vec<Failure>,
     /// Where they go on; null at the end.
-    pub(super) next_cursor: Option<String>,
+    pub(in crate::http) next_cursor: Option<String>,
 }
 
 /// Some publishes, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PublishPage {
-    pub(super) publishes: Vec<Publish>,
+pub(in crate::http) struct PublishPage {
+    pub(in crate::http) publishes: Vec<Publish>,
     /// Where they go on; null at the end.
-    pub(super) next_cursor: Option<String>,
+    pub(in crate::http) next_cursor: Option<String>,
 }
 
 impl Publish {
-    pub(super) fn of(report: &PublishReport) -> Self {
+    pub(in crate::http) fn of(report: &PublishReport) -> Self {
         let text = |at: Timestamp| at.to_string();
         let tally = |tally: &store::publishes::Tally| Tally {
             platform: tally.platform.as_str(),
@@ -208,7 +219,7 @@ fn user_of(failed: &Failed) -> Option<String> {
 }
 
 impl Failure {
-    pub(super) fn of(failed: &Failed) -> Self {
+    pub(in crate::http) fn of(failed: &Failed) -> Self {
         Self {
             device: failed.device.to_string(),
             platform: failed.device.platform().as_str(),
@@ -222,7 +233,7 @@ impl Failure {
 
 impl FailureKind {
     /// Failures by what happened.
-    pub(super) fn all_of(failed: &[Failed]) -> Vec<Self> {
+    pub(in crate::http) fn all_of(failed: &[Failed]) -> Vec<Self> {
         let mut kinds: BTreeMap<_, Vec<Example>> = BTreeMap::new();
         for one in failed {
             let platform = one.device.platform().as_str();
@@ -247,7 +258,7 @@ impl FailureKind {
 }
 
 impl User {
-    pub(super) fn of(state: PublishState, outcome: &UserOutcome) -> Self {
+    pub(in crate::http) fn of(state: PublishState, outcome: &UserOutcome) -> Self {
         let word = match (state, outcome.accepted, outcome.failed) {
             (_, 1.., _) => "accepted",
             (PublishState::Scheduled | PublishState::Running, ..) => "pending",

@@ -1,0 +1,81 @@
+//! What people who run a Heliostat do with it: instances, keys, credentials, devices, users, publishes.
+//!
+//! Plain async functions, one file per noun, for everything that manages: the handlers of the admin API (which the command
+//! line goes through as well), and the dashboard's pages. They know no HTTP and decide no access: whoever calls has asked an
+//! [`access::Access`] first. What changes something takes an [`actor::Actor`] and goes through [`Admin::audited`], so that no
+//! change is made that the audit log does not have. What they answer can be shown to anybody with access: no function answers
+//! a secret, except the one that makes it.
+
+pub mod access;
+pub mod actor;
+pub mod credentials;
+pub mod devices;
+pub mod error;
+pub mod instances;
+pub mod publishes;
+pub mod secret_keys;
+pub mod users;
+
+use std::fmt;
+use std::sync::Arc;
+
+use delivery::instances::Instances;
+use delivery::runner::Runner;
+use delivery::vault::Vault;
+use domain::clock::{Clock, Timestamp};
+use domain::instance::InstanceId;
+use store::Store;
+use store::instances::InstanceRecord;
+
+use actor::{Actor, Deed};
+use error::AdminError;
+
+/// What managing needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Admin {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Vault,
+    pub(crate) instances: Arc<Instances>,
+    pub(crate) runner: Runner,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Admin {
+    /// Where everything is kept.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The time to write down.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One instance as kept, which must exist.
+    pub async fn record(&self, id: InstanceId) -> Result<InstanceRecord, AdminError> {
+        let found = self.store.instance(id).await?;
+        found.ok_or(AdminError::InstanceNotFound)
+    }
+
+    /// Makes a change and writes down who made it, and whether it was made.
+    pub async fn audited<T>(
+        &self,
+        actor: &Actor,
+        deed: Deed,
+        change: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        let done = change.await;
+        let (action, instance) = (deed.action, deed.instance.map(tracing::field::display));
+        match &done {
+            Ok(_) => tracing::info!(%actor, instance, "{actor} did {action}"),
+            Err(error) => tracing::info!(%actor, instance, %error, "{actor} failed to do {action}"),
+        }
+        done
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admin(…)")
+    }
+}

@@ -1,0 +1,97 @@
+//! What an instance shows to its gateways: checked when it is set, sealed before it is kept. Neither an APNs key nor a service
+//! account ends by itself, so there is no date of expiry; a gateway that stops taking one is seen in its state.
+
+use domain::credential::Credential as Given;
+use domain::device::Platform;
+use domain::instance::InstanceId;
+use serde::Serialize;
+use store::instances::CredentialRecord;
+use utoipa::ToSchema;
+
+use super::Admin;
+use super::actor::{Actor, Deed};
+use super::error::AdminError;
+
+/// A gateway credential of an instance, without its secrets.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// `apns` or `fcm`.
+    pub platform: &'static str,
+    /// `ok`, or `broken` while the gateway refuses it.
+    pub state: &'static str,
+    /// What it is: ids that the gateway's console shows too.
+    pub summary: String,
+    /// When it was set.
+    #[schema(format = "date-time")]
+    pub set_at: String,
+    /// Since when the gateway refuses it.
+    #[schema(format = "date-time")]
+    pub broken_since: Option<String>,
+    /// What the gateway holds against it.
+    pub broken_reason: Option<String>,
+}
+
+/// A credential that was just set.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CredentialSet {
+    /// The instance's UUID.
+    pub instance: String,
+    /// `apns` or `fcm`.
+    pub platform: &'static str,
+    /// What it is.
+    pub summary: String,
+}
+
+impl Credential {
+    /// What may be shown of a credential.
+    pub fn of(record: &CredentialRecord) -> Self {
+        let broken = record.broken.as_ref();
+        Self {
+            platform: record.platform.as_str(),
+            state: if broken.is_some() { "broken" } else { "ok" },
+            summary: record.summary.clone(),
+            set_at: record.set_at.to_string(),
+            broken_since: broken.map(|broken| broken.since.to_string()),
+            broken_reason: broken.map(|broken| broken.reason.clone()),
+        }
+    }
+}
+
+/// Sets a credential in place of the one before.
+pub async fn set(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    given: &Given,
+) -> Result<CredentialSet, AdminError> {
+    let new = admin.vault.new_credential(instance, given, admin.now())?;
+    let platform = given.platform();
+    let deed = Deed::new("credential.set").at(instance).on(platform);
+    let set = async { Ok(admin.store.set_credential(instance, new).await?) };
+    admin.audited(actor, deed, set).await?;
+    Ok(CredentialSet {
+        instance: instance.to_string(),
+        platform: platform.as_str(),
+        summary: given.summary(),
+    })
+}
+
+/// The credentials of an instance.
+pub async fn list(admin: &Admin, instance: InstanceId) -> Result<Vec<Credential>, AdminError> {
+    let record = admin.record(instance).await?;
+    Ok(record.credentials.iter().map(Credential::of).collect())
+}
+
+/// The credential for one platform.
+pub async fn show(
+    admin: &Admin,
+    instance: InstanceId,
+    platform: Platform,
+) -> Result<Credential, AdminError> {
+    let record = admin.record(instance).await?;
+    let found = record.credentials.iter().find(|c| c.platform == platform);
+    found
+        .map(Credential::of)
+        .ok_or(AdminError::NotFound { what: "credential" })
+}

@@ -1,0 +1,219 @@
+//! `…/publishes`: what the publish API has, for whoever manages. The answers are the same.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
+use http::Uri;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::access::{MayRead, MayWrite};
+use crate::admin::publishes;
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::extract::{Bounded, JsonContent, Segments, json};
+use crate::http::openapi::Refusal;
+use crate::http::publish_api::described::{AcceptedOrCounted, PublishToUsers};
+use crate::http::publish_api::view::{
+    Accepted, Cancelled, FailurePage, PublishInFull, PublishPage,
+};
+use crate::http::publish_api::{self, publish_id};
+
+/// `GET`, with `status`, `cursor` and `limit`.
+#[utoipa::path(
+    get,
+    path = "/admin_api/v1/instances/{instance}/publishes",
+    tag = "admin: publishes",
+    operation_id = "admin_publishes",
+    summary = "What was published, the newest first",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("status" = Option<String>, Query, description = "scheduled, running, finished or cancelled; all without"),
+        ("cursor" = Option<String>, Query, description = "Where the list goes on"),
+        ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),
+    ),
+    responses(
+        (status = 200, body = PublishPage),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    MayRead { instance }: MayRead,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    publish_api::list::answer(&api, instance, &uri).await
+}
+
+/// Which audience a body names.
+#[derive(Deserialize)]
+struct Named {
+    users: Option<IgnoredAny>,
+}
+
+/// `POST`: to users or to interests, whichever the body names.
+#[utoipa::path(
+    post,
+    path = "/admin_api/v1/instances/{instance}/publishes",
+    tag = "admin: publishes",
+    operation_id = "admin_publish",
+    summary = "Publish to users, or to interests",
+    params(("instance" = String, Path, description = "The instance's UUID")),
+    request_body(
+        content = PublishToUsers,
+        description = "As for the publish API; `interests` in the place of `users` for a publish to interests"
+    ),
+    responses(
+        (status = 200, body = AcceptedOrCounted),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 422, body = Refusal),
+    )
+)]
+pub(crate) async fn publish(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    _: JsonContent,
+    Bounded(body): Bounded<PUBLISH_BODY_LENGTH_MAX>,
+) -> Result<Response, ApiError> {
+    let named: Named = serde_json::from_slice(&body).map_err(|_| ApiError::NotAnObject)?;
+    let kind = match named.users {
+        Some(_) => AudienceKind::Users,
+        None => AudienceKind::Interests,
+    };
+    let request = PublishRequest::parse(kind, &body)?;
+    request.check_times(api.now())?;
+    if request.dry_run {
+        return publish_api::dry_run::count(&api, instance, request).await;
+    }
+    let id = publishes::publish(api.admin(), &actor, instance, request).await?;
+    Ok(accepted(id))
+}
+
+fn accepted(id: PublishId) -> Response {
+    json(&Accepted {
+        publish_id: id.to_string(),
+    })
+}
+
+/// `GET`.
+#[utoipa::path(
+    get,
+    path = "/admin_api/v1/instances/{instance}/publishes/{publish}",
+    tag = "admin: publishes",
+    operation_id = "admin_publish_report",
+    summary = "Where a publish is",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+        ("users_cursor" = Option<String>, Query, description = "Where the users go on"),
+    ),
+    responses(
+        (status = 200, body = PublishInFull),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    MayRead { instance }: MayRead,
+    segments: Segments<(String, String)>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    publish_api::one::answer(&api, instance, publish_id(segments)?, &uri).await
+}
+
+/// `DELETE`: calls off what has not been sent. As often as one likes.
+#[utoipa::path(
+    delete,
+    path = "/admin_api/v1/instances/{instance}/publishes/{publish}",
+    tag = "admin: publishes",
+    operation_id = "admin_cancel_publish",
+    summary = "Call off what has not been sent",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+    ),
+    responses(
+        (status = 200, body = Cancelled),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 409, body = Refusal),
+    )
+)]
+pub(crate) async fn cancel(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    segments: Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let id = publish_id(segments)?;
+    publishes::cancel(api.admin(), &actor, instance, id).await?;
+    Ok(json(&Cancelled::of(id)))
+}
+
+/// `GET`, with `cursor` and `limit`.
+#[utoipa::path(
+    get,
+    path = "/admin_api/v1/instances/{instance}/publishes/{publish}/failures",
+    tag = "admin: publishes",
+    operation_id = "admin_publish_failures",
+    summary = "The deliveries that no gateway took",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+        ("cursor" = Option<String>, Query, description = "Where the list goes on"),
+        ("limit" = Option<usize>, Query, description = "1 to 1000; 100 without"),
+    ),
+    responses(
+        (status = 200, body = FailurePage),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn failures(
+    State(api): State<Api>,
+    MayRead { instance }: MayRead,
+    segments: Segments<(String, String)>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    publish_api::failures::answer(&api, instance, publish_id(segments)?, &uri).await
+}
+
+/// `POST`; a body is not looked at.
+#[utoipa::path(
+    post,
+    path = "/admin_api/v1/instances/{instance}/publishes/{publish}/replay",
+    tag = "admin: publishes",
+    operation_id = "admin_replay_publish",
+    summary = "Send it again to the devices that it failed for",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("publish" = String, Path, description = "The id of the publish"),
+    ),
+    responses(
+        (status = 200, body = Accepted),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 409, body = Refusal),
+    )
+)]
+pub(crate) async fn replay(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    segments: Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let id = publish_id(segments)?;
+    let fresh = publishes::replay(api.admin(), &actor, instance, id).await?;
+    Ok(accepted(fresh))
+}

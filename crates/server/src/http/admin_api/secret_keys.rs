@@ -1,0 +1,111 @@
+//! `…/secret-keys`: what an app's backends prove themselves with. Several may be active, so that one can take over.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json as value;
+use store::instances::SecretKeyId;
+use utoipa::ToSchema;
+
+use super::Object;
+use super::access::{MayRead, MayWrite};
+use crate::admin::secret_keys::{self, Added, SecretKey};
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::extract::{JsonObject, Segments, json};
+use crate::http::openapi::Refusal;
+
+/// A secret key to be added.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "described here, parsed by hand")]
+pub(super) struct NewSecretKey {
+    /// The key, if it must be a certain one; random otherwise.
+    secret_key: Option<String>,
+}
+
+/// Secret keys, without the keys.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecretKeys {
+    secret_keys: Vec<SecretKey>,
+}
+
+/// `GET`.
+#[utoipa::path(
+    get,
+    path = "/admin_api/v1/instances/{instance}/secret-keys",
+    tag = "admin: secret keys",
+    operation_id = "admin_secret_keys",
+    summary = "The active secret keys, without the keys",
+    params(("instance" = String, Path, description = "The instance's UUID")),
+    responses(
+        (status = 200, body = SecretKeys),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    MayRead { instance }: MayRead,
+) -> Result<Response, ApiError> {
+    let secret_keys = secret_keys::list(api.admin(), instance).await?;
+    Ok(json(&SecretKeys { secret_keys }))
+}
+
+/// `POST`.
+#[utoipa::path(
+    post,
+    path = "/admin_api/v1/instances/{instance}/secret-keys",
+    tag = "admin: secret keys",
+    operation_id = "admin_add_secret_key",
+    summary = "Add a secret key beside the others",
+    params(("instance" = String, Path, description = "The instance's UUID")),
+    request_body = NewSecretKey,
+    responses(
+        (status = 200, body = Added, description = "The only answer that has the key"),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn add(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    JsonObject(mut fields): Object,
+) -> Result<Response, ApiError> {
+    let key = super::instances::secret_key(&mut fields)?;
+    Ok(json(
+        &secret_keys::add(api.admin(), &actor, instance, key).await?,
+    ))
+}
+
+/// `DELETE`: what was signed with it is refused from now on.
+#[utoipa::path(
+    delete,
+    path = "/admin_api/v1/instances/{instance}/secret-keys/{number}",
+    tag = "admin: secret keys",
+    operation_id = "admin_revoke_secret_key",
+    summary = "Revoke a secret key; the last one stays",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("number" = i64, Path, description = "The key's number"),
+    ),
+    responses(
+        (status = 200, body = Object),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+        (status = 409, body = Refusal, description = "It is the last one"),
+    )
+)]
+pub(crate) async fn revoke(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    Segments((_, number)): Segments<(String, i64)>,
+) -> Result<Response, ApiError> {
+    secret_keys::revoke(api.admin(), &actor, instance, SecretKeyId(number)).await?;
+    Ok(json(&value!({"number": number, "revoked": true})))
+}
