@@ -52,10 +52,13 @@ impl Fanout {
     }
 
     async fn pages(&self, job: &Job, permit: &mut Permit) -> Result<Left, Lost> {
-        let mut page = self
-            .leases
-            .hold(&*self.store, job, self.read(job, job.cursor))
-            .await?;
+        let mut page = match &job.first_page {
+            Some(page) => page.clone(),
+            None => {
+                let read = self.read(job, job.cursor);
+                self.leases.hold(&*self.store, job, read).await?
+            }
+        };
         let mut pages = 0;
         loop {
             if self.sender.stopping.is_cancelled() {

@@ -17,6 +17,8 @@ pub(crate) struct Planner {
     pub(crate) job_span: i64,
     /// Into how many jobs a publish is cut at most.
     pub(crate) jobs_max: usize,
+    /// How many devices the first page may have that comes with a job.
+    pub(crate) first_page_max: usize,
 }
 
 impl Planner {
@@ -51,6 +53,7 @@ impl Planner {
             job_span: self.job_span,
             jobs_max: self.jobs_max,
             lease,
+            first_page_max: self.first_page_max,
         }
     }
 }

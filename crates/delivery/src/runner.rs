@@ -30,6 +30,10 @@ use crate::retry::Retries;
 use crate::schedule::Schedule;
 use crate::sender::Sender;
 
+/// How many devices a page may have that is read by the transaction that accepts a publish. It holds up other writers, so
+/// no more than what the devices of a few users take.
+const FIRST_PAGE_MAX: usize = 32;
+
 /// How a node delivers.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -195,6 +199,7 @@ impl Runner {
         let planner = Planner {
             job_span: settings.job_span,
             jobs_max: settings.jobs_per_publish_max,
+            first_page_max: settings.page_length.min(FIRST_PAGE_MAX),
         };
         let schedule = Schedule {
             store: Arc::clone(&store),

@@ -125,6 +125,7 @@ macro_rules! store_conformance {
                 a_job_spans_no_more_than_planned,
                 jobs_are_no_more_than_planned,
                 a_user_is_one_job_however_far_apart_the_devices,
+                a_first_page_is_the_only_page,
                 pages_match_a_naive_model,
                 users_match_a_naive_model,
                 only_platforms_of_the_publish_are_kept,

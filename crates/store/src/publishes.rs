@@ -88,6 +88,8 @@ pub struct Plan {
     /// The accepting node's lease on all the jobs, so that it can start without another transaction; `None` leaves them
     /// to whoever claims first.
     pub lease: Option<Lease>,
+    /// How many devices a page may have that comes along with its job; 0 is none. See [`Job::first_page`].
+    pub first_page_max: usize,
 }
 
 /// A shard of a publish's fan-out, claimed.
@@ -106,6 +108,10 @@ pub struct Job {
     /// The audience in the store's own numbers, ascending: of interests or of users that existed when the publish was
     /// accepted.
     pub audience: Arc<ResolvedAudience>,
+    /// The job's only page, where the store came by it when it accepted the publish and it is no longer than
+    /// [`Plan::first_page_max`]: what [`Store::audience_page`](crate::Store::audience_page) would have told then. A store may
+    /// leave it out.
+    pub first_page: Option<Page>,
 }
 
 /// An audience in a store's own numbers.

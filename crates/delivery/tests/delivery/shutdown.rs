@@ -77,6 +77,7 @@ async fn another_node_takes_over_what_a_dead_one_held() {
         job_span: 100,
         jobs_max: 8,
         lease: Some(lease),
+        first_page_max: 0,
     };
     let held = world
         .second_store()

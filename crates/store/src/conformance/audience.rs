@@ -110,6 +110,42 @@ pub async fn a_user_is_one_job_however_far_apart_the_devices(store: Arc<dyn Stor
     assert_eq!(all_of(&store, &jobs[0], 2).await.len(), 3);
 }
 
+pub async fn a_first_page_is_the_only_page(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let mut number = 0;
+    for size in 0..8 {
+        let user = format!("user-{size}");
+        for _ in 0..size {
+            let platform = Platform::ALL[number % 2];
+            let id = device(&store, instance, token(platform, number)).await;
+            assert_eq!(bind(&store, instance, id, &user).await, Bound::Done);
+            number += 1;
+        }
+    }
+    for (users, most) in [(vec![0], 5), (vec![3], 5), (vec![5], 5), (vec![6], 5)]
+        .into_iter()
+        .chain([(vec![1, 2, 0], 5), (vec![2, 4], 5), (vec![7], 0)])
+    {
+        let plan = Plan {
+            first_page_max: most,
+            ..LEASED()
+        };
+        let devices: usize = users.iter().sum();
+        let ids: Vec<String> = users.iter().map(|size| format!("user-{size}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let (_, jobs) = publish_to(&store, instance, to_users(&ids), plan).await;
+        assert_eq!(jobs.len(), usize::from(devices > 0), "{users:?}");
+        for job in &jobs {
+            let page = store.audience_page(job, job.cursor, 100).await.unwrap();
+            assert!(page.last && page.cursor == job.end);
+            if let Some(first) = &job.first_page {
+                assert_eq!(*first, page, "{users:?}");
+                assert!(first.recipients.len() <= most, "{users:?}");
+            }
+        }
+    }
+}
+
 pub async fn pages_match_a_naive_model(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
     let mut dice = Dice(7);

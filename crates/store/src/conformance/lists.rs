@@ -21,6 +21,7 @@ const LEASED: Plan = Plan {
         owner: uuid::Uuid::from_u128(1),
         until: at_const(60),
     }),
+    first_page_max: 0,
 };
 
 const fn at_const(secs: i64) -> domain::clock::Timestamp {

@@ -38,6 +38,7 @@ pub const UNLEASED: Plan = Plan {
     job_span: 1_000_000,
     jobs_max: 64,
     lease: None,
+    first_page_max: 0,
 };
 
 /// The lease of somebody, for a minute from `secs` on.

@@ -145,7 +145,7 @@ impl State {
                 claim,
             });
             if plan.lease.is_some() {
-                jobs.extend(self.job(job));
+                jobs.extend(self.job(job).map(|job| self.with_first_page(job, plan)));
             }
         }
         jobs

@@ -83,7 +83,16 @@ impl State {
             end: DeviceOrdinal(row.end),
             fence: Fence(row.claim.fence),
             audience: Arc::clone(&publish.audience),
+            first_page: None,
         })
+    }
+
+    /// With its page, if that is its only one and no longer than planned.
+    pub(super) fn with_first_page(&self, job: Job, plan: Plan) -> Job {
+        let first_page = (plan.first_page_max > 0)
+            .then(|| self.audience_page(&job, job.cursor, plan.first_page_max))
+            .filter(|page| page.last);
+        Job { first_page, ..job }
     }
 
     pub(super) fn audience_page(&self, job: &Job, after: DeviceOrdinal, limit: usize) -> Page {

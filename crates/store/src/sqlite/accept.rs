@@ -22,6 +22,7 @@ fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
         end: claimed.end,
         fence: claimed.fence,
         audience: Arc::clone(&stored.audience),
+        first_page: None,
     }
 }
 
@@ -42,13 +43,15 @@ impl SqliteStore {
             number,
             audience,
             jobs: claimed,
+            first_page,
         } = created;
         let stored = Stored { publish, audience };
-        let jobs: Vec<Job> = claimed
+        let mut jobs: Vec<Job> = claimed
             .into_iter()
             .map(|claimed| job(claimed, &stored))
             .collect();
-        if !jobs.is_empty() {
+        if let Some(first) = jobs.first_mut() {
+            first.first_page = first_page;
             // Retries will ask for it.
             self.cache.put(number, stored);
         }

@@ -8,9 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use domain::device::{DeviceOrdinal, Platform};
+use domain::device::{DeviceOrdinal, Platform, Recipient};
 use domain::user::UserOrdinal;
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::{columns, lists};
 use crate::StoreError;
@@ -150,6 +150,41 @@ impl<'a> Merge<'a> {
     }
 }
 
+/// Reads the devices of an audience by their numbers.
+struct Reading<'a> {
+    statement: CachedStatement<'a>,
+    wanted: [bool; Platform::ALL.len()],
+    is_for_users: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(
+        connection: &'a Connection,
+        audience: &ResolvedAudience,
+        wanted: [bool; Platform::ALL.len()],
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            statement: connection.prepare_cached(RECIPIENT)?,
+            wanted,
+            is_for_users: matches!(audience, ResolvedAudience::Users(_)),
+        })
+    }
+
+    /// A device, if it is there and of a platform wanted.
+    fn recipient(&mut self, device: i64) -> Result<Option<Recipient>, StoreError> {
+        let is_wanted = |platform: Platform| self.wanted[index(platform)];
+        let mut rows = self.statement.query([device])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let mut recipient = columns::readable(columns::recipient(row, 0, is_wanted))?;
+        if let (true, Some(recipient)) = (self.is_for_users, &mut recipient) {
+            recipient.user = row.get::<_, Option<i64>>(7)?.map(UserOrdinal);
+        }
+        Ok(recipient)
+    }
+}
+
 /// Reads a page: devices of the platforms wanted, ascending, each once.
 pub(super) fn page(
     connection: &Connection,
@@ -166,32 +201,72 @@ pub(super) fn page(
     let limit = window.limit.max(1);
     let scanned_max = limit.saturating_mul(SCANNED_PER_KEPT_MAX);
     let mut merge = Merge::new(connection, audience, Window { limit, ..window })?;
-    let mut statement = connection.prepare_cached(RECIPIENT)?;
-    let is_wanted = |platform: Platform| wanted[index(platform)];
+    let mut reading = Reading::new(connection, audience, wanted)?;
     let mut page = Page {
         cursor: window.after,
         ..Page::default()
     };
-    let is_for_users = matches!(audience, ResolvedAudience::Users(_));
     let mut scanned = 0;
     while page.recipients.len() < limit && scanned < scanned_max {
         let Some(device) = merge.next()? else { break };
         scanned += 1;
         page.cursor = DeviceOrdinal(device);
-        let mut rows = statement.query([device])?;
-        if let Some(row) = rows.next()? {
-            let mut recipient = columns::readable(columns::recipient(row, 0, is_wanted))?;
-            if let (true, Some(recipient)) = (is_for_users, &mut recipient) {
-                recipient.user = row.get::<_, Option<i64>>(7)?.map(UserOrdinal);
-            }
-            page.recipients.extend(recipient);
-        }
+        page.recipients.extend(reading.recipient(device)?);
     }
     if merge.heads.is_empty() {
         page.last = true;
         page.cursor = window.end;
     }
     Ok((page, merge.cost))
+}
+
+/// An audience that was read whole: the range of its one job, and that job's only page.
+pub(super) struct Whole {
+    pub(super) range: (i64, i64),
+    pub(super) page: Page,
+}
+
+/// Reads a small audience whole, which costs less than to find out where it begins and ends. `None` if it has more devices
+/// than the plan has room for in a first page, or none at all.
+pub(super) fn whole(
+    connection: &Connection,
+    audience: &ResolvedAudience,
+    plan: Plan,
+    wanted: [bool; Platform::ALL.len()],
+) -> Result<Option<Whole>, StoreError> {
+    let (_, numbers) = sources(audience);
+    let span = usize::try_from(plan.job_span).unwrap_or(usize::MAX);
+    let most = plan.first_page_max.min(span);
+    if matches!(audience, ResolvedAudience::Listed(_)) || numbers.len() > most {
+        return Ok(None);
+    }
+    let window = Window {
+        after: DeviceOrdinal::default(),
+        end: DeviceOrdinal(i64::MAX),
+        limit: most + 1,
+    };
+    let mut merge = Merge::new(connection, audience, window)?;
+    let mut devices = Vec::with_capacity(most);
+    while let Some(device) = merge.next()? {
+        if devices.len() == most {
+            return Ok(None);
+        }
+        devices.push(device);
+    }
+    let (Some(first), Some(last)) = (devices.first(), devices.last()) else {
+        return Ok(None);
+    };
+    let range = (first - 1, *last);
+    let mut reading = Reading::new(connection, audience, wanted)?;
+    let mut page = Page {
+        cursor: DeviceOrdinal(*last),
+        last: true,
+        ..Page::default()
+    };
+    for device in devices {
+        page.recipients.extend(reading.recipient(device)?);
+    }
+    Ok(Some(Whole { range, page }))
 }
 
 /// Where a platform stands in the array that [`page`] takes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::clock::Timestamp;
+use domain::device::Platform;
 use domain::instance::InstanceId;
 use domain::publish::{Audience, Publish, PublishId};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -12,7 +13,7 @@ use super::keys::{self, Taken};
 use super::{audience, columns, instances, interests, jobs, lists, scheduled, users};
 use crate::StoreError;
 use crate::lookup::PublishState;
-use crate::publishes::{NewPublish, Plan, ResolvedAudience};
+use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
 
 /// How `payloads` and `audience` are written: JSON of `domain::payload::Payloads`, and what [`encode`] makes.
 const FORMAT: i64 = 1;
@@ -36,6 +37,8 @@ pub(super) struct Created {
     pub(super) number: i64,
     pub(super) audience: Arc<ResolvedAudience>,
     pub(super) jobs: Vec<jobs::Claimed>,
+    /// The only page of the only job.
+    pub(super) first_page: Option<Page>,
 }
 
 /// What became of a request.
@@ -82,13 +85,18 @@ pub(super) fn create(
             Taken::ByAnother => return Ok(Outcome::KeyReused),
         }
     }
-    let (audience, users, ranges) = if texts.scheduled.is_some() {
-        (ResolvedAudience::Interests(Vec::new()), None, Vec::new())
-    } else {
-        let (audience, users) = resolve(connection, instance, &new.audience)?;
-        let ranges = audience::ranges(connection, &audience, plan)?;
-        (audience, users, ranges)
-    };
+    let (mut audience, mut users) = (ResolvedAudience::Interests(Vec::new()), None);
+    let (mut ranges, mut first_page) = (Vec::new(), None);
+    if texts.scheduled.is_none() {
+        (audience, users) = resolve(connection, instance, &new.audience)?;
+        let wanted = Platform::ALL.map(|platform| publish.payloads.has(platform));
+        if let Some(whole) = audience::whole(connection, &audience, plan, wanted)? {
+            ranges.push(whole.range);
+            first_page = Some(whole.page);
+        } else {
+            ranges = audience::ranges(connection, &audience, plan)?;
+        }
+    }
     let state = match &texts.scheduled {
         Some(_) => SCHEDULED,
         None if ranges.is_empty() => FINISHED,
@@ -111,6 +119,7 @@ pub(super) fn create(
         number,
         audience: Arc::new(audience),
         jobs,
+        first_page,
     }))
 }
 

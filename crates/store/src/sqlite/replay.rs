@@ -143,6 +143,7 @@ fn write(
         number,
         audience: Arc::new(resolved),
         jobs: jobs::insert(connection, number, &ranges, plan.lease)?,
+        first_page: None,
     })
 }
 

@@ -14,11 +14,15 @@ use std::sync::Arc;
 
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Platform, Registration};
 use domain::instance::{InstanceId, InstanceName};
+use domain::interest::InterestName;
+use domain::publish::{AudienceKind, Publish, PublishId, PublishRequest};
 use domain::seal::Sealed;
 
 use super::{SqliteSettings, SqliteStore};
 use crate::Store as _;
+use crate::devices::Changed;
 use crate::instances::{NewInstance, NewSecretKey};
+use crate::publishes::NewPublish;
 use domain::clock::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -78,4 +82,32 @@ async fn device(store: &SqliteStore, instance: InstanceId, number: usize) -> Dev
         .await
         .unwrap();
     registered.id
+}
+
+/// So many devices that are subscribed to `news`.
+async fn subscribers(store: &SqliteStore, instance: InstanceId, count: usize) {
+    let news = InterestName::parse("news").unwrap();
+    for number in 0..count {
+        let id = device(store, instance, number).await;
+        let set = store.set_interests(instance, id, vec![news.clone()]).await;
+        assert_eq!(set.unwrap(), Changed::Done);
+    }
+}
+
+/// A publish to `news`.
+fn to_news(instance: InstanceId) -> NewPublish {
+    let body = br#"{"interests": ["news"], "fcm": {"data": {}}}"#;
+    let request = PublishRequest::parse(AudienceKind::Interests, body).unwrap();
+    NewPublish {
+        publish: Arc::new(Publish {
+            id: PublishId::random(),
+            instance,
+            accepted_at: NOW,
+            send_at: NOW,
+            expires_at: None,
+            payloads: request.payloads,
+        }),
+        audience: request.audience,
+        once: None,
+    }
 }

@@ -1,43 +1,23 @@
 //! A call that cancels is cut short, as by a crash, before it has removed the retries.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::instance::InstanceId;
-use domain::interest::InterestName;
-use domain::publish::{Audience, AudienceKind, Publish, PublishId, PublishRequest};
+use domain::publish::PublishId;
 use uuid::Uuid;
 
-use super::{Folder, NOW, device, instance};
+use super::{Folder, NOW, instance, subscribers, to_news};
 use crate::Store as _;
 use crate::lookup::{Cancelled, PublishState};
-use crate::publishes::{Lease, NewPublish, NewRetry, Plan, Settled, Settlement};
+use crate::publishes::{Lease, NewRetry, Plan, Settled, Settlement};
 use crate::sqlite::{SqliteStore, cancel};
 
 /// A publish of which nothing is left but three retries; who held its work.
 async fn with_retries(store: &SqliteStore) -> (InstanceId, PublishId, Lease) {
     let instance = instance(store).await;
-    let news = InterestName::parse("news").unwrap();
-    for number in 0..3 {
-        let id = device(store, instance, number).await;
-        let set = store.set_interests(instance, id, vec![news.clone()]).await;
-        assert_eq!(set.unwrap(), crate::devices::Changed::Done);
-    }
-    let body = br#"{"interests": ["news"], "fcm": {"data": {}}}"#;
-    let request = PublishRequest::parse(AudienceKind::Interests, body).unwrap();
-    let id = PublishId::random();
-    let new = NewPublish {
-        publish: Arc::new(Publish {
-            id,
-            instance,
-            accepted_at: NOW,
-            send_at: NOW,
-            expires_at: None,
-            payloads: request.payloads,
-        }),
-        audience: Audience::Interests([news].into()),
-        once: None,
-    };
+    subscribers(store, instance, 3).await;
+    let new = to_news(instance);
+    let id = new.publish.id;
     let lease = Lease {
         owner: Uuid::new_v4(),
         until: NOW.after(Duration::from_secs(60)),
@@ -46,6 +26,7 @@ async fn with_retries(store: &SqliteStore) -> (InstanceId, PublishId, Lease) {
         job_span: 100,
         jobs_max: 1,
         lease: Some(lease),
+        first_page_max: 0,
     };
     let job = store
         .create_publish(new, plan)

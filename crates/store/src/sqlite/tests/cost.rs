@@ -2,10 +2,12 @@
 
 use domain::device::{DeviceOrdinal, Platform};
 use rusqlite::Connection;
+use uuid::Uuid;
 
-use super::Folder;
+use super::{Folder, NOW, instance, subscribers, to_news};
+use crate::Store as _;
 use crate::lookup::AudienceCount;
-use crate::publishes::ResolvedAudience;
+use crate::publishes::{Lease, Plan, ResolvedAudience};
 use crate::sqlite::audience::{self, Window};
 use crate::sqlite::count;
 use crate::sqlite::schema;
@@ -103,5 +105,27 @@ fn a_page_costs_the_same_anywhere() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn few_devices_come_with_their_job() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let instance = instance(&store).await;
+    subscribers(&store, instance, 4).await;
+    for first_page_max in [4, 3] {
+        let plan = Plan {
+            job_span: 100,
+            jobs_max: 1,
+            lease: Some(Lease {
+                owner: Uuid::new_v4(),
+                until: NOW,
+            }),
+            first_page_max,
+        };
+        let accepted = store.create_publish(to_news(instance), plan).await;
+        let jobs = accepted.unwrap().into_jobs();
+        assert_eq!(jobs[0].first_page.is_some(), first_page_max == 4);
     }
 }

@@ -1,54 +1,28 @@
 //! One row that does not read back, as a newer Heliostat may have written it, does not stop the others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::device::{DeviceOrdinal, Platform};
-use domain::interest::InterestName;
-use domain::publish::{Audience, AudienceKind, Publish, PublishId, PublishRequest};
 use uuid::Uuid;
 
-use super::{Folder, NOW, device, instance};
+use super::{Folder, NOW, instance, subscribers, to_news};
 use crate::Store as _;
-use crate::devices::Changed;
-use crate::publishes::{Lease, NewPublish, Plan};
+use crate::publishes::{Lease, Plan};
 use crate::sqlite::SqliteStore;
 
 /// A store with three devices subscribed to `news`, and three publishes to it that nobody has claimed.
 async fn three_of_each(folder: &Folder) -> Arc<SqliteStore> {
     let store = folder.open().await;
     let instance = instance(&store).await;
-    let news = InterestName::parse("news").unwrap();
-    for number in 0..3 {
-        let id = device(&store, instance, number).await;
-        let set = store
-            .set_interests(instance, id, vec![news.clone()])
-            .await
-            .unwrap();
-        assert_eq!(set, Changed::Done);
-    }
+    subscribers(&store, instance, 3).await;
     for _ in 0..3 {
-        let body = br#"{"interests": ["news"], "fcm": {"notification": {"title": "hello"}}}"#;
-        let request = PublishRequest::parse(AudienceKind::Interests, body).unwrap();
-        let publish = Publish {
-            id: PublishId::random(),
-            instance,
-            accepted_at: NOW,
-            send_at: NOW,
-            expires_at: None,
-            payloads: request.payloads,
-        };
-        let new = NewPublish {
-            publish: Arc::new(publish),
-            audience: Audience::Interests(BTreeSet::from([news.clone()])),
-            once: None,
-        };
         let plan = Plan {
             job_span: 100,
             jobs_max: 1,
             lease: None,
+            first_page_max: 0,
         };
-        let accepted = store.create_publish(new, plan).await.unwrap();
+        let accepted = store.create_publish(to_news(instance), plan).await.unwrap();
         assert!(accepted.into_jobs().is_empty());
     }
     store
