@@ -4,6 +4,7 @@
 //! to say otherwise goes to stdout, as a table for people or as JSON. The environment is read by the configuration
 //! alone, except for the secret key, which clap reads and never shows.
 
+mod completions;
 mod credential;
 mod database;
 mod demo;
@@ -11,9 +12,11 @@ mod device_line;
 mod emulate;
 mod export;
 mod failure;
+mod health;
 mod import;
 mod instance;
 mod key;
+mod man;
 mod output;
 mod progress;
 mod publish;
@@ -26,7 +29,7 @@ mod token;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -58,6 +61,9 @@ enum Command {
     Import(import::ImportCommand),
     #[command(subcommand)]
     Export(export::ExportCommand),
+    Health(health::Health),
+    Completions(completions::Completions),
+    Man(man::Manual),
 }
 
 /// Runs what was typed.
@@ -83,6 +89,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Publish(publish) => block_on(publish.run()),
         Command::Import(import) => block_on(import.run()),
         Command::Export(export) => block_on(export.run()),
+        Command::Health(health) => block_on(health.run()),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(manual) => manual.run(Cli::command()),
     }
 }
 
@@ -120,8 +129,6 @@ fn refuse(error: &clap::Error) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -13,5 +13,6 @@ mod instance;
 mod program;
 mod publish;
 mod serve;
+mod shell;
 mod token;
 mod transfer;

@@ -106,6 +106,28 @@ fn settings_may_come_from_a_file() {
 }
 
 #[test]
+fn health_asks_the_server_of_the_same_settings() {
+    let place = Place::new();
+    let made = rcgen::generate_simple_self_signed(vec!["push.example.com".to_owned()]).unwrap();
+    let certificate = place.file("cert.pem", &made.cert.pem());
+    let key = place.file("key.pem", &made.signing_key.serialize_pem());
+    let https = format!("[tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n");
+    for (name, settings) in [("http.toml", String::new()), ("https.toml", https)] {
+        let config = place.file(name, &settings);
+        let mut server = place.start(&["serve", "--listen", "0.0.0.0:0", "--config", &config]);
+        let line = server.stderr_line(|line| line.contains("listening on "));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = line["address"].as_str().unwrap();
+        let words = ["health", "--listen", address, "--config", &config];
+        assert_eq!(place.ok(&words).trim(), "ready", "{name}");
+        server.signal("TERM");
+        assert!(server.wait().success());
+        let line = place.fails(1, &words);
+        assert!(line.contains("there is no answer at "), "{line}");
+    }
+}
+
+#[test]
 fn emulators_that_cannot_start_say_why() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
