@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::config::{Config, ConfigError, Database, Outbound};
 use crate::http::{self, Api, Shared};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Certificates, TlsError};
 use connections::Connections;
 
 /// How long connections may take to end once they are cut off.
@@ -103,7 +103,16 @@ impl App {
         // What is counted before there is a recorder is lost.
         http::recorder();
         // What fails for want of a file or an address fails before anything is made.
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let tls = config.tls.as_ref().map(|files| {
+            let certificates = Arc::new(Certificates::default());
+            let reading =
+                tls::keep_reading(files.clone(), Arc::clone(&certificates), stopping.clone())?;
+            tasks.spawn(reading);
+            tls::acceptor(certificates)
+        });
+        let tls = tls.transpose()?;
         let (listener, local_addr) = listen(config.listen).await?;
         let gateways = Gateways::new(gateway_config(&config.outbound), Arc::clone(&clock))?;
         let (store, vault) = open_store(&config).await?;
@@ -142,14 +151,14 @@ impl App {
             public_url,
             request_timeout: config.limits.request_timeout,
             lists: config.limits.lists,
-            stopping: CancellationToken::new(),
+            stopping: stopping.clone(),
         });
         let app = Self {
             local_addr,
             vault,
             shared,
             cut: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             grace: config.shutdown_grace,
         };
         app.tasks

@@ -150,6 +150,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// How often they are looked at, to see whether they have changed.
+    pub check_every: Duration,
 }
 
 /// How gateways are reached.

@@ -1,14 +1,21 @@
-//! The server's own certificate, for https.
+//! The server's own certificate, for https: where it comes from, and which one a connection gets.
+//!
+//! Invariant: what [`Certificates`] serves was usable when it was put there; replacing it concerns connections that begin, never
+//! those that are open.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod files;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::pem;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::TlsFiles;
+pub(crate) use files::keep_reading;
 
 /// Why the server cannot speak https.
 #[derive(Debug, thiserror::Error)]
@@ -33,42 +40,47 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// The library refuses its own defaults.
+    #[error("TLS cannot be set up: {0}")]
+    SetUp(#[source] rustls::Error),
 }
 
-/// Reads certificate and key. HTTP/2 is offered before HTTP/1.1.
-pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let unfit = |source| TlsError::Unfit {
-        path: files.certificate.clone(),
-        source,
-    };
-    let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::File {
-        what: "a private key",
-        path: files.key.clone(),
-        source,
-    })?;
+/// The certificate that connections get.
+#[derive(Default)]
+pub(crate) struct Certificates {
+    current: RwLock<Option<Arc<CertifiedKey>>>,
+}
+
+impl Certificates {
+    /// From now on every connection that begins gets this one.
+    pub(crate) fn serve(&self, certificate: CertifiedKey) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(Arc::new(certificate));
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    /// The same for every name: clients ask for one that the operator chose, or for none.
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates(…)")
+    }
+}
+
+/// Speaks TLS with these certificates. HTTP/2 is offered before HTTP/1.1.
+pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(unfit)?
+        .map_err(TlsError::SetUp)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unfit)?;
+        .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |source| TlsError::File {
-        what: "certificates",
-        path: path.to_owned(),
-        source,
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(failed)?;
-    if chain.is_empty() {
-        return Err(failed(pem::Error::NoItemsFound));
-    }
-    Ok(chain)
 }

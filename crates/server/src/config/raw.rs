@@ -42,6 +42,7 @@ struct RawConfig {
 struct RawTls {
     certificate_file: String,
     key_file: String,
+    check_secs: i64,
 }
 
 #[derive(Deserialize)]
@@ -401,6 +402,7 @@ fn tls(raw: &RawTls) -> Result<Option<TlsFiles>, ConfigError> {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
             certificate: PathBuf::from(certificate),
             key: PathBuf::from(key),
+            check_every: timeout("tls.check_secs", raw.check_secs)?,
         })),
         (Some(_), None) => Err(invalid(
             "tls.key_file",
