@@ -30,6 +30,16 @@ const APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
 /// The status of [`Behaviour::Malformed`] unless another is asked for.
 const MALFORMED_STATUS: u16 = 400;
 
+/// Every check of a request but that of its provider token.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn check_request(head: &Parts, body: &Bytes) -> Result<(), String> {
+    request::check_target(head)
+        .and_then(|()| request::check_headers(&head.headers))
+        .and_then(|()| request::check_token(device_token(head)))
+        .and_then(|()| request::check_payload(&head.headers, body))
+        .map_err(|refusal| refusal.reason.into_owned())
+}
+
 /// One of the two environments.
 pub(crate) struct Apns {
     gateway: Gateway,

@@ -11,6 +11,12 @@ mod session;
 pub(crate) use agents::{Agents, Push};
 pub(crate) use session::serve;
 
+/// Whether a text frame is a message that is known.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_message(text: &str) -> bool {
+    messages::FromBrowser::parse(text).is_some()
+}
+
 /// How many browsers are known at once.
 pub(crate) const AGENTS_MAX: usize = 10_000;
 /// How many messages wait for one browser.

@@ -28,6 +28,12 @@ use crate::settings::{Settings, Shared};
 pub(crate) use access::AccessTokens;
 use refusal::Refusal;
 
+/// Every check of a message.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn check_message(body: &Value) -> Result<(), String> {
+    message::check(body).map_err(|refusal| format!("{}: {}", refusal.word, refusal.body))
+}
+
 const TOKEN_PATH: &str = "/token";
 /// The status of [`Behaviour::Malformed`] unless another is asked for.
 const MALFORMED_STATUS: u16 = 200;

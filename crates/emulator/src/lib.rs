@@ -13,6 +13,8 @@ mod browser;
 mod control;
 mod emulators;
 mod fcm;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod journal;
 mod keys;

@@ -31,6 +31,21 @@ pub(crate) use subscriptions::{Owner, Registry, Subscription};
 pub use subscriptions::{PushSubscription, PushSubscriptionKeys, SUBSCRIPTIONS_MAX};
 use vapid::Vapid;
 
+/// Every check of a message but that of its sender; with its time to live in seconds.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn check_message(headers: &http::HeaderMap, body: &Bytes) -> Result<u64, String> {
+    request::check(headers, body)
+        .map(|delivery| delivery.ttl.as_secs())
+        .map_err(|refusal| refusal.word.into_owned())
+}
+
+/// Opens a message with keys that it cannot have been made for.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn decrypt_with_new_keys(body: &[u8]) -> Result<Vec<u8>, String> {
+    let keys = encryption::Keys::generate().map_err(|error| error.to_string())?;
+    keys.decrypt(body).map_err(str::to_owned)
+}
+
 pub(crate) const PUSH_PATH: &str = "/push/";
 /// The status of [`Behaviour::Malformed`] unless another is asked for.
 const MALFORMED_STATUS: u16 = 400;

@@ -73,6 +73,15 @@ impl Registry {
     }
 }
 
+/// What an answer means if both gateways give it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn outcome_of(answer: &crate::http::Answer, now: domain::clock::Timestamp) -> Outcome {
+    match response::read(answer, now).verdict() {
+        Verdict::Final(outcome) => outcome,
+        Verdict::OtherEnvironment(refusal) => response::refused_by_both(refusal, refusal),
+    }
+}
+
 /// APNs for one credential.
 pub(crate) struct Apns {
     tokens: ProviderTokens,

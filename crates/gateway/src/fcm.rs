@@ -39,6 +39,21 @@ struct Key {
     public_key: Box<[u8]>,
 }
 
+/// What an answer means if it is given again with a new access token.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn outcome_of(answer: &crate::http::Answer, now: domain::clock::Timestamp) -> Outcome {
+    response::read(answer, now).outcome()
+}
+
+/// How long the access token of an answer holds.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn token_lifetime_of(
+    answer: &crate::http::Answer,
+    now: domain::clock::Timestamp,
+) -> Result<std::time::Duration, Outcome> {
+    response::read_token(answer, now).map(|granted| granted.lifetime)
+}
+
 impl Registry {
     pub(crate) fn new(target: Target) -> Self {
         Self {

@@ -6,6 +6,8 @@
 
 mod apns;
 mod fcm;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod host_sign;
 mod http;
 #[cfg(feature = "simulation")]

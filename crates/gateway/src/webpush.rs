@@ -31,6 +31,12 @@ pub(crate) struct Registry {
     gateways: Mutex<HashMap<Box<[u8]>, Arc<WebPush>>>,
 }
 
+/// What an answer means.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn outcome_of(answer: &crate::http::Answer, now: domain::clock::Timestamp) -> Outcome {
+    response::read(answer, now)
+}
+
 impl Registry {
     pub(crate) fn new(contact: Arc<str>) -> Self {
         Self {

@@ -268,6 +268,19 @@ impl Config {
         raw::check(merged, env)
     }
 
+    /// [`Config::load`] with the text of a file instead of the file.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "fuzzing")]
+    pub fn of_text(
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        raw::check(layers::merge_text(text, env, overrides)?, env)
+    }
+
     /// The master key: from the environment, or from its file, which is made if neither it nor the database exist.
     /// Blocks on the file system.
     pub fn master_key(&self) -> Result<MasterKey, ConfigError> {

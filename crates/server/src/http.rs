@@ -12,6 +12,8 @@ mod customer_api;
 mod device_api;
 mod error;
 mod extract;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod leftover;
 mod lines;

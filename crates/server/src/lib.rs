@@ -6,6 +6,8 @@
 pub mod admin;
 pub mod app;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod telemetry;
 
 mod http;

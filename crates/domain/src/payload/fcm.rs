@@ -290,6 +290,13 @@ fn parse_notification(mut part: RawObject) -> Result<FcmNotification, InvalidPub
     let mut android = Map::new();
     for (legacy, v1) in NOTIFICATION_TEXTS {
         if let Some(text) = take::<String>(&mut part, PARENT, legacy, "a string")? {
+            if legacy == "color" && !is_colour(&text) {
+                let field = format!("{PARENT}.{legacy}");
+                return Err(InvalidPublish::new(
+                    field,
+                    "must be a colour such as #rrggbb",
+                ));
+            }
             android.insert(v1.into(), text.into());
         }
     }
@@ -304,6 +311,12 @@ fn parse_notification(mut part: RawObject) -> Result<FcmNotification, InvalidPub
         android,
         click_action,
     })
+}
+
+/// Firebase: REST resource `projects.messages`, `AndroidNotification.color`. FCM refuses the whole message for another form.
+fn is_colour(text: &str) -> bool {
+    text.strip_prefix('#')
+        .is_some_and(|digits| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The legacy protocol took a JSON list, or a string that holds one; v1 takes a list of strings.

@@ -93,6 +93,9 @@ fn native_parts_of_fcm_win_over_the_legacy_shape() {
     assert_eq!(message["fcm_options"], json!({"analytics_label": "spring"}));
     let wrong = interests(json!({"fcm": {"data": {}, "android": []}}));
     assert!(refusal(AudienceKind::Interests, &wrong).starts_with("`fcm.android`"));
+    // FCM would refuse it for every device; it was found by fuzzing.
+    let colour = interests(json!({"fcm": {"notification": {"color": "#fff"}}}));
+    assert!(refusal(AudienceKind::Interests, &colour).starts_with("`fcm.notification.color`"));
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn the_legacy_fcm_shape_becomes_v1() {
     let sent = fcm(json!({
         "notification": {
             "title": "T", "body": "B", "android_channel_id": "ch", "icon": "i", "sound": "s", "tag": "t",
-            "color": "#rrggbb", "click_action": "OPEN", "body_loc_key": "bk", "body_loc_args": ["a", 1],
+            "color": "#0a1B2c", "click_action": "OPEN", "body_loc_key": "bk", "body_loc_args": ["a", 1],
             "title_loc_key": "tk", "title_loc_args": "[\"x\"]", "unknown": 1
         },
         "data": {"k": "v"}, "time_to_live": 60, "collapse_key": "ck", "priority": "high"
@@ -142,7 +145,7 @@ fn the_legacy_fcm_shape_becomes_v1() {
             // Nine of the sixty seconds are over.
             "ttl": "51s", "priority": "HIGH", "collapse_key": "ck",
             "notification": {
-                "channel_id": "ch", "icon": "i", "sound": "s", "tag": "t", "color": "#rrggbb",
+                "channel_id": "ch", "icon": "i", "sound": "s", "tag": "t", "color": "#0a1B2c",
                 "click_action": "com.pusher.pushnotifications.OPEN_TRACKING",
                 "body_loc_key": "bk", "body_loc_args": ["a", "1"], "title_loc_key": "tk", "title_loc_args": ["x"]
             }

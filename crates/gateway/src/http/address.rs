@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IANA IPv4 special-purpose address registry (RFC 6890), with multicast and what is reserved.
-const SPECIAL_V4: [([u8; 4], u32); 16] = [
+const SPECIAL_V4: [([u8; 4], u32); 18] = [
     ([0, 0, 0, 0], 8),       // "this network"
     ([10, 0, 0, 0], 8),      // private
     ([100, 64, 0, 0], 10),   // carrier-grade NAT
@@ -17,8 +17,10 @@ const SPECIAL_V4: [([u8; 4], u32); 16] = [
     ([192, 0, 0, 0], 24),    // protocol assignments
     ([192, 0, 2, 0], 24),    // documentation
     ([192, 31, 196, 0], 24), // AS112
+    ([192, 52, 193, 0], 24), // AMT relays
     ([192, 88, 99, 0], 24),  // 6to4 relays
     ([192, 168, 0, 0], 16),  // private
+    ([192, 175, 48, 0], 24), // AS112
     ([198, 18, 0, 0], 15),   // benchmarking
     ([198, 51, 100, 0], 24), // documentation
     ([203, 0, 113, 0], 24),  // documentation
@@ -27,11 +29,12 @@ const SPECIAL_V4: [([u8; 4], u32); 16] = [
 ];
 
 /// Parts of 2000::/3 that are not ordinary hosts.
-const SPECIAL_V6: [([u16; 2], u32); 4] = [
-    ([0x2001, 0], 23),      // protocol assignments: Teredo, benchmarking, ORCHID
-    ([0x2001, 0x0db8], 32), // documentation
-    ([0x2002, 0], 16),      // 6to4: embeds an IPv4 address
-    ([0x3fff, 0], 20),      // documentation
+const SPECIAL_V6: [([u16; 3], u32); 5] = [
+    ([0x2001, 0, 0], 23),      // protocol assignments: Teredo, benchmarking, ORCHID
+    ([0x2001, 0x0db8, 0], 32), // documentation
+    ([0x2002, 0, 0], 16),      // 6to4: embeds an IPv4 address
+    ([0x2620, 0x004f, 0x8000], 48), // AS112
+    ([0x3fff, 0, 0], 20),      // documentation
 ];
 
 /// Whether an address is that of an ordinary host in the public internet.
@@ -57,11 +60,16 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if segments[0] & 0xe000 != 0x2000 {
         return false;
     }
-    let bits = u32::from(segments[0]) << 16 | u32::from(segments[1]);
-    !SPECIAL_V6.iter().any(|(network, prefix)| {
-        let network = u32::from(network[0]) << 16 | u32::from(network[1]);
-        bits >> (32 - prefix) == network >> (32 - prefix)
-    })
+    let bits = leading_48([segments[0], segments[1], segments[2]]);
+    !SPECIAL_V6
+        .iter()
+        .any(|(network, prefix)| bits >> (48 - prefix) == leading_48(*network) >> (48 - prefix))
+}
+
+fn leading_48(segments: [u16; 3]) -> u64 {
+    segments
+        .iter()
+        .fold(0, |bits, segment| bits << 16 | u64::from(*segment))
 }
 
 #[cfg(test)]
@@ -85,6 +93,8 @@ mod tests {
             "192.0.0.8",
             "192.0.2.1",
             "192.31.196.1",
+            "192.52.193.1",
+            "192.175.48.1",
             "192.88.99.1",
             "192.168.1.1",
             "198.18.0.1",
@@ -112,6 +122,7 @@ mod tests {
             "2001:20::1",
             "2001:1ff:ffff::1",
             "2001:db8::1",
+            "2620:4f:8000::1",
             "2002:7f00:1::",
             "2002:808:808::1",
             "3fff::1",
@@ -154,6 +165,7 @@ mod tests {
             "2606:4700:4700::1111",
             "2a00:1450:4001::5e",
             "2620:149:208:430b::7",
+            "2620:4f:8001::1",
             "3000::1",
             "3ffe::1",
         ] {

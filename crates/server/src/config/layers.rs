@@ -22,6 +22,29 @@ pub(super) fn merge(
         let origin = path.display().to_string();
         lay_table(&mut merged, read(path)?, "", &origin)?;
     }
+    lay_others(merged, env, overrides)
+}
+
+/// [`merge`] with the text of a file instead of the file.
+#[cfg(feature = "fuzzing")]
+pub(super) fn merge_text(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: Overrides,
+) -> Result<Table, ConfigError> {
+    let mut merged: Table = DEFAULTS
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(&error)))?;
+    lay_table(&mut merged, parse(Path::new("text"), text)?, "", "text")?;
+    lay_others(merged, env, overrides)
+}
+
+/// The environment and the flags on top of what there is.
+fn lay_others(
+    mut merged: Table,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: Overrides,
+) -> Result<Table, ConfigError> {
     lay_environment(&mut merged, "", env)?;
     let Overrides {
         listen,
@@ -56,6 +79,10 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
         return Err(unreadable(std::io::Error::other("it is over 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     text.parse()
         .map_err(|error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),

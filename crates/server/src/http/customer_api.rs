@@ -2,6 +2,9 @@
 
 mod users;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use users::user_id;
+
 use axum::Router;
 use axum::routing::delete;
 

@@ -10,6 +10,9 @@ mod token;
 mod user;
 mod vapid;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use interests::{OneInterest, one as one_interest};
+
 use axum::Router;
 use axum::routing::{any, get, post, put};
 

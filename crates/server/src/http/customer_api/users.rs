@@ -27,7 +27,7 @@ pub(crate) async fn delete(
 
 /// The user at the end of a path. SDKs encode ids in three ways, and a plus tells only with the SDK's name what it was: a
 /// space from those that encode as forms do, itself from the others.
-fn user_id(path: &str, caller: Caller) -> Result<UserId, ApiError> {
+pub(crate) fn user_id(path: &str, caller: Caller) -> Result<UserId, ApiError> {
     let (_, encoded) = path.split_once("/users/").ok_or(ApiError::RouteNotFound)?;
     let encoded = match caller {
         Caller::FormEncoding => Cow::Owned(encoded.replace('+', " ")),

@@ -103,7 +103,7 @@ fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
     Ok(names)
 }
 
-type OneInterest = Segments<(String, String, String, String)>;
+pub(crate) type OneInterest = Segments<(String, String, String, String)>;
 
 /// `POST …/{interest}`, without a body: one interest more. The same again changes nothing.
 pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
@@ -136,7 +136,7 @@ pub(crate) async fn nameless() -> ApiError {
 }
 
 /// The name may have slashes (and is refused for them, by name): the route takes all that is left of the path.
-fn one(path: OneInterest) -> Result<(DevicePath, InterestName), ApiError> {
+pub(crate) fn one(path: OneInterest) -> Result<(DevicePath, InterestName), ApiError> {
     let Segments((instance, platform, device, interest)) = path;
     let path = DevicePath::parse(&instance, &platform, &device)?;
     Ok((path, InterestName::parse(interest)?))

@@ -1,0 +1,4 @@
+//! The invariants are in `heliostat_fuzz::publish_lines`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::publish_lines::check(data));
