@@ -15,6 +15,7 @@ use delivery::runner::Runner;
 use delivery::vault::Vault;
 use domain::clock::{Clock, SystemClock};
 use gateway::{GatewayError, Gateways};
+use store::postgres::PostgresStore;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -83,13 +84,19 @@ pub struct App {
 /// that work on the database beside it. The master key comes first: it is made only where there is no database yet.
 pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), StartError> {
     let vault = Vault::new(config.master_key()?);
-    let Database::Sqlite(path) = &config.database;
-    let opened = SqliteStore::open(path, SqliteSettings::default()).await;
+    let opened: Result<Arc<dyn Store>, StoreError> = match &config.database {
+        Database::Sqlite(path) => SqliteStore::open(path, SqliteSettings::default())
+            .await
+            .map(|store| Arc::new(store) as _),
+        Database::Postgres(url) => PostgresStore::open(url, config.postgres)
+            .await
+            .map(|store| Arc::new(store) as _),
+    };
     let store = opened.map_err(|source| StartError::Store {
         database: config.database.clone(),
         source,
     })?;
-    Ok((Arc::new(store), vault))
+    Ok((store, vault))
 }
 
 impl App {

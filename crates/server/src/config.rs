@@ -4,11 +4,11 @@
 //! default file is the list of what there is: a key that it does not have is an error. Whoever holds a [`Config`] need not
 //! check it again.
 
+mod database;
 mod layers;
 mod master_key;
 mod raw;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,10 @@ use std::time::Duration;
 use delivery::runner::Settings as DeliverySettings;
 use domain::seal::{MasterKey, SealError};
 use ipnet::IpNet;
+use store::postgres::PostgresSettings;
 use url::Url;
+
+pub use database::Database;
 
 /// The defaults, documented key by key.
 pub const DEFAULTS: &str = include_str!("../../../config.default.toml");
@@ -102,6 +105,11 @@ pub enum ConfigError {
         /// Where the key should be.
         path: PathBuf,
     },
+    /// A database of many nodes does not say where the key is that all of them share.
+    #[error(
+        "every node on a PostgreSQL database needs the same master key: set {MASTER_KEY_VARIABLE}, or `master_key_file` (a new one: openssl rand -base64 32)"
+    )]
+    MasterKeyUnset,
 }
 
 /// What flags say; `None` leaves a setting to the other sources.
@@ -117,21 +125,6 @@ pub struct Overrides {
     pub log_filter: Option<String>,
     /// Any other setting, by its path (`limits.connections_max`) and in the words of the environment.
     pub others: Vec<(String, String)>,
-}
-
-/// Where everything is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// A file of SQLite.
-    Sqlite(PathBuf),
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-        }
-    }
 }
 
 /// Where the master key comes from.
@@ -236,6 +229,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything is kept.
     pub database: Database,
+    /// Connections to PostgreSQL, where everything is kept there.
+    pub postgres: PostgresSettings,
     /// What the server is called from outside, if that was set; see [`crate::app::App::url`].
     pub public_url: Option<String>,
     /// Where the master key comes from; see [`Config::master_key`].

@@ -23,8 +23,10 @@ pub mod lists;
 pub mod lookup;
 #[cfg(feature = "conformance")]
 pub mod memory;
+pub mod postgres;
 pub mod publishes;
 pub mod sqlite;
+mod stored;
 pub mod transfer;
 
 use std::fmt;

@@ -92,6 +92,24 @@ pub struct Plan {
     pub first_page_max: usize,
 }
 
+impl Plan {
+    /// Cuts what lies behind `before` up to `last` into ranges of a span each, longer where they would be too many.
+    pub(crate) fn cut(self, before: i64, last: i64) -> Vec<(i64, i64)> {
+        let width = last - before;
+        let jobs_max = i64::try_from(self.jobs_max.max(1)).unwrap_or(i64::MAX);
+        let span = self.job_span.max(1);
+        let span = span.max(width / jobs_max + i64::from(width % jobs_max != 0));
+        let mut ranges = Vec::new();
+        let mut cursor = before;
+        while cursor < last {
+            let end = cursor.saturating_add(span).min(last);
+            ranges.push((cursor, end));
+            cursor = end;
+        }
+        ranges
+    }
+}
+
 /// A shard of a publish's fan-out, claimed.
 #[derive(Debug, Clone)]
 pub struct Job {

@@ -8,7 +8,6 @@
 mod accept;
 mod audience;
 
-mod cache;
 mod cancel;
 mod columns;
 mod count;
@@ -44,13 +43,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use cache::PublishCache;
-use publishes::Stored;
 use readers::Readers;
 use writer::Writer;
 pub use writer::WriterStatistics;
 
 use crate::StoreError;
+use crate::stored::Stored;
+use crate::stored::cache::PublishCache;
 
 /// How much a [`SqliteStore`] may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -64,8 +64,10 @@ impl Database {
     async fn open(settings: &Settings, if_missing: IfMissing) -> Result<Self, Failure> {
         let config = settings.load()?;
         let name = config.database.to_string();
-        let config::Database::Sqlite(path) = &config.database;
-        if if_missing == IfMissing::Refuse && !path.exists() {
+        if if_missing == IfMissing::Refuse
+            && let config::Database::Sqlite(path) = &config.database
+            && !path.exists()
+        {
             return Err(Failure::new(format!(
                 "there is no database {name}; name yours with --database, or begin with `heliostat instance create`"
             )));

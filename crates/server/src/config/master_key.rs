@@ -32,7 +32,10 @@ pub(super) fn load(
     if !missing(&found) {
         return found;
     }
-    let Database::Sqlite(database) = database;
+    let Database::Sqlite(database) = database else {
+        // One made here would be no other node's.
+        return found;
+    };
     if database.exists() {
         // Another process may have made both meanwhile, the key first.
         let found = read(path);

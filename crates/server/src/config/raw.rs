@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use delivery::gates::HostLimits;
 use delivery::runner::Settings;
-use domain::seal::MasterKey;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{
-    Config, ConfigError, Database, Limits, ListLimits, Log, LogFormat, MASTER_KEY_VARIABLE,
-    MasterKeySource, Outbound, TlsFiles,
-};
+use super::database::{self, RawPostgres};
+use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, TlsFiles};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 
@@ -25,6 +22,7 @@ struct RawConfig {
     public_url: String,
     master_key_file: String,
     worker_threads: i64,
+    postgres: RawPostgres,
     tls: RawTls,
     apns: RawApns,
     fcm: RawFcm,
@@ -126,9 +124,9 @@ pub(super) fn check(
     let raw: RawConfig = merged
         .try_into()
         .map_err(|error: toml::de::Error| ConfigError::Defaults(error.message().to_owned()))?;
-    let database = database(&raw.database)?;
+    let database = database::parse(&raw.database)?;
     let public_url = set(&raw.public_url).map(public_url).transpose()?;
-    let master_key_source = master_key_source(&raw.master_key_file, &database, env)?;
+    let master_key_source = database::master_key_source(&raw.master_key_file, &database, env)?;
     let threads = within("worker_threads", raw.worker_threads, 0, 1024)?;
     Ok(Config {
         listen: raw.listen.parse().map_err(|_| {
@@ -147,13 +145,14 @@ pub(super) fn check(
             within("shutdown.grace_secs", raw.shutdown.grace_secs, 0, 3600)?,
         )?,
         worker_threads: usize::try_from(threads).ok().filter(|threads| *threads > 0),
+        postgres: database::postgres(&raw.postgres)?,
         database,
         public_url,
         master_key_source,
     })
 }
 
-fn invalid(key: &'static str, message: impl Into<String>) -> ConfigError {
+pub(super) fn invalid(key: &'static str, message: impl Into<String>) -> ConfigError {
     ConfigError::Invalid {
         key,
         message: message.into(),
@@ -161,11 +160,16 @@ fn invalid(key: &'static str, message: impl Into<String>) -> ConfigError {
 }
 
 /// The empty text means "not set".
-fn set(text: &str) -> Option<&str> {
+pub(super) fn set(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-fn within(key: &'static str, value: i64, min: i64, max: i64) -> Result<i64, ConfigError> {
+pub(super) fn within(
+    key: &'static str,
+    value: i64,
+    min: i64,
+    max: i64,
+) -> Result<i64, ConfigError> {
     if (min..=max).contains(&value) {
         Ok(value)
     } else {
@@ -173,11 +177,16 @@ fn within(key: &'static str, value: i64, min: i64, max: i64) -> Result<i64, Conf
     }
 }
 
-fn count(key: &'static str, value: i64, min: i64, max: i64) -> Result<usize, ConfigError> {
+pub(super) fn count(
+    key: &'static str,
+    value: i64,
+    min: i64,
+    max: i64,
+) -> Result<usize, ConfigError> {
     usize::try_from(within(key, value, min, max)?).map_err(|_| invalid(key, "is too large"))
 }
 
-fn secs(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
+pub(super) fn secs(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
     u64::try_from(value)
         .map(Duration::from_secs)
         .map_err(|_| invalid(key, "must not be negative"))
@@ -186,21 +195,6 @@ fn secs(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
 /// A time that something may take: a second to an hour.
 fn timeout(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
     secs(key, within(key, value, 1, 3600)?)
-}
-
-fn database(text: &str) -> Result<Database, ConfigError> {
-    match text.split_once(':') {
-        Some(("sqlite", path)) if !path.trim().is_empty() => {
-            // `sqlite:///var/lib/x` is how other programs write an absolute path.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            Ok(Database::Sqlite(PathBuf::from(path)))
-        }
-        Some(("postgres" | "postgresql", _)) => Err(invalid(
-            "database",
-            "PostgreSQL is not there yet; use sqlite:PATH",
-        )),
-        _ => Err(invalid("database", "must be sqlite: and a path")),
-    }
 }
 
 fn web_url(key: &'static str, text: &str) -> Result<Url, ConfigError> {
@@ -223,28 +217,6 @@ fn web_url(key: &'static str, text: &str) -> Result<Url, ConfigError> {
 fn public_url(text: &str) -> Result<String, ConfigError> {
     let url = web_url("public_url", text)?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn master_key_source(
-    file: &str,
-    database: &Database,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<MasterKeySource, ConfigError> {
-    if let Some(text) = env(MASTER_KEY_VARIABLE).filter(|text| !text.trim().is_empty()) {
-        return MasterKey::from_base64(&text)
-            .map(MasterKeySource::Given)
-            .map_err(|source| ConfigError::MasterKey {
-                place: MASTER_KEY_VARIABLE.to_owned(),
-                source,
-            });
-    }
-    if let Some(path) = set(file) {
-        return Ok(MasterKeySource::File(PathBuf::from(path)));
-    }
-    let Database::Sqlite(database) = database;
-    let mut beside = database.clone().into_os_string();
-    beside.push(".key");
-    Ok(MasterKeySource::File(PathBuf::from(beside)))
 }
 
 fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, ConfigError> {

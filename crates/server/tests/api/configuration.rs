@@ -158,7 +158,27 @@ fn unknown_keys_and_wrong_types_are_named() {
 const WRONG_VALUES: &[(&str, &str, &str)] = &[
     ("HELIOSTAT_LISTEN", "localhost", "`listen`"),
     ("HELIOSTAT_DATABASE", "heliostat.db", "`database`"),
-    ("HELIOSTAT_DATABASE", "postgres://x/y", "PostgreSQL"),
+    (
+        "HELIOSTAT_DATABASE",
+        "postgres://x/y",
+        "HELIOSTAT_MASTER_KEY",
+    ),
+    ("HELIOSTAT_DATABASE", "postgres://", "`database`"),
+    (
+        "HELIOSTAT_DATABASE",
+        "postgres://u:secret@x/y?sslmode=maybe",
+        "sslmode must be",
+    ),
+    (
+        "HELIOSTAT_POSTGRES_CONNECTIONS_MAX",
+        "0",
+        "`postgres.connections_max`",
+    ),
+    (
+        "HELIOSTAT_POSTGRES_LOCK_TIMEOUT_MS",
+        "-1",
+        "`postgres.lock_timeout_ms`",
+    ),
     ("HELIOSTAT_PUBLIC_URL", "push.example.com", "`public_url`"),
     (
         "HELIOSTAT_PUBLIC_URL",

@@ -7,11 +7,12 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
-use super::publishes::{Created, Outcome, Stored, Texts};
+use super::publishes::{Created, Outcome};
 use super::{SqliteStore, cancel, count, jobs, lists, prune, publishes, replay};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, Retry, RetryBatch};
+use crate::stored::{Stored, Texts};
 
 /// A job as its caller wants it.
 fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {

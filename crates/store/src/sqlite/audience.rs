@@ -297,23 +297,7 @@ pub(super) fn ranges(
     if width <= span || is_small(connection, audience, span.min(SMALL_AUDIENCE_MAX))? {
         return Ok(vec![(before, last)]);
     }
-    Ok(cut(before, last, plan))
-}
-
-/// Cuts what lies behind `before` up to `last` into jobs of a span each, longer where they would be too many.
-pub(super) fn cut(before: i64, last: i64, plan: Plan) -> Vec<(i64, i64)> {
-    let width = last - before;
-    let jobs_max = columns::limit(plan.jobs_max.max(1));
-    let span = plan.job_span.max(1);
-    let span = span.max(width / jobs_max + i64::from(width % jobs_max != 0));
-    let mut ranges = Vec::new();
-    let mut cursor = before;
-    while cursor < last {
-        let end = cursor.saturating_add(span).min(last);
-        ranges.push((cursor, end));
-        cursor = end;
-    }
-    ranges
+    Ok(plan.cut(before, last))
 }
 
 /// The first and the last device of an audience.

@@ -184,7 +184,7 @@ pub(super) fn ranges(
     let last: Option<i64> = connection
         .prepare_cached("SELECT max(place) FROM listed WHERE list = ?1")?
         .query_row([list], |row| row.get(0))?;
-    Ok(last.map_or_else(Vec::new, |last| audience::cut(0, last, plan)))
+    Ok(last.map_or_else(Vec::new, |last| plan.cut(0, last)))
 }
 
 /// Users with their numbers, where they have devices.

@@ -14,22 +14,13 @@ use super::{audience, columns, instances, interests, jobs, lists, scheduled, use
 use crate::StoreError;
 use crate::lookup::PublishState;
 use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
-
-/// How `payloads` and `audience` are written: JSON of `domain::payload::Payloads`, and what [`encode`] makes.
-const FORMAT: i64 = 1;
+use crate::stored::{FORMAT, Stored, Texts, decode, encode};
 
 /// The words of `state`.
 pub(super) const SCHEDULED: &str = PublishState::Scheduled.as_str();
 pub(super) const RUNNING: &str = PublishState::Running.as_str();
 pub(super) const FINISHED: &str = PublishState::Finished.as_str();
 pub(super) const CANCELLED: &str = PublishState::Cancelled.as_str();
-
-/// A publish with its audience, as jobs and retries need it.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) publish: Arc<Publish>,
-    pub(super) audience: Arc<ResolvedAudience>,
-}
 
 /// What was written for an accepted publish.
 #[derive(Debug)]
@@ -46,27 +37,6 @@ pub(super) enum Outcome {
     New(Created),
     Repeated(PublishId),
     KeyReused,
-}
-
-/// What the caller writes as JSON off the writing thread.
-#[derive(Debug)]
-pub(super) struct Texts {
-    /// The payloads.
-    pub(super) payloads: String,
-    /// The audience, of a publish that is to be sent later.
-    pub(super) scheduled: Option<String>,
-}
-
-impl Texts {
-    pub(super) fn of(new: &NewPublish) -> Result<Self, serde_json::Error> {
-        let is_later = new.publish.send_at > new.publish.accepted_at;
-        Ok(Self {
-            payloads: serde_json::to_string(&new.publish.payloads)?,
-            scheduled: is_later
-                .then(|| serde_json::to_string(&new.audience))
-                .transpose()?,
-        })
-    }
 }
 
 /// Writes a publish and its jobs, or when it is to be sent.
@@ -185,41 +155,6 @@ pub(super) fn resolve(
     }
 }
 
-/// One byte that tells interests (1) from users (2), failures (3) and lists of users (4), then each number in eight bytes, least significant first.
-pub(super) fn encode(audience: &ResolvedAudience) -> Vec<u8> {
-    let (kind, numbers) = match audience {
-        ResolvedAudience::Interests(numbers) => (1, numbers.as_slice()),
-        ResolvedAudience::Users(numbers) => (2, numbers.as_slice()),
-        ResolvedAudience::FailuresOf(publish) => (3, std::slice::from_ref(publish)),
-        ResolvedAudience::Listed(list) => (4, std::slice::from_ref(list)),
-    };
-    let mut blob = Vec::with_capacity(1 + numbers.len() * 8);
-    blob.push(kind);
-    for number in numbers {
-        blob.extend_from_slice(&number.to_le_bytes());
-    }
-    blob
-}
-
-fn decode(blob: &[u8]) -> Result<ResolvedAudience, StoreError> {
-    let corrupt = || StoreError::Corrupt("the audience of a publish".into());
-    let (kind, rest) = blob.split_first().ok_or_else(corrupt)?;
-    let (chunks, []) = rest.as_chunks::<8>() else {
-        return Err(corrupt());
-    };
-    let numbers: Vec<i64> = chunks
-        .iter()
-        .map(|chunk| i64::from_le_bytes(*chunk))
-        .collect();
-    match (kind, numbers.as_slice()) {
-        (1, _) => Ok(ResolvedAudience::Interests(numbers)),
-        (2, _) => Ok(ResolvedAudience::Users(numbers)),
-        (3, [publish]) => Ok(ResolvedAudience::FailuresOf(*publish)),
-        (4, [list]) => Ok(ResolvedAudience::Listed(*list)),
-        _ => Err(corrupt()),
-    }
-}
-
 /// Reads a publish by its number; `None` if it has been deleted.
 pub(super) fn load(connection: &Connection, number: i64) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection.prepare_cached(
@@ -308,34 +243,4 @@ pub(super) fn finish_emptied(connection: &Connection, now: Timestamp) -> Result<
             .execute([number])?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_audience_reads_back_and_damage_is_told() {
-        for audience in [
-            ResolvedAudience::Interests(vec![1, 7, i64::MAX]),
-            ResolvedAudience::Users(vec![]),
-            ResolvedAudience::FailuresOf(9),
-            ResolvedAudience::Listed(3),
-        ] {
-            assert_eq!(decode(&encode(&audience)).unwrap(), audience);
-        }
-        for bad in [
-            &[][..],
-            &[3],
-            &[4],
-            &[5],
-            &[1, 0, 0],
-            &[2, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-        ] {
-            assert!(
-                matches!(decode(bad), Err(StoreError::Corrupt(_))),
-                "{bad:?}"
-            );
-        }
-    }
 }

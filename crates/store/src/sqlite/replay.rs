@@ -12,6 +12,7 @@ use super::publishes::{self, Created};
 use super::{audience, columns, instances, jobs};
 use crate::StoreError;
 use crate::publishes::{Once, Plan, ResolvedAudience};
+use crate::stored::encode;
 
 /// A request for a replay.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ fn write(
             "INSERT INTO payloads (publish, format, payloads, audience)
              SELECT ?1, format, payloads, ?3 FROM payloads WHERE publish = ?2",
         )?
-        .execute(params![number, source.number, publishes::encode(&resolved)])?;
+        .execute(params![number, source.number, encode(&resolved)])?;
     Ok(Created {
         number,
         audience: Arc::new(resolved),

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{audience, columns, jobs, publishes};
 use crate::StoreError;
 use crate::publishes::Plan;
+use crate::stored::encode;
 
 pub(super) fn insert(
     connection: &Connection,
@@ -90,7 +91,7 @@ fn begin(
     let ranges = audience::ranges(connection, &resolved, plan)?;
     connection
         .prepare_cached("UPDATE payloads SET audience = ?2, users = ?3 WHERE publish = ?1")?
-        .execute(params![due.publish, publishes::encode(&resolved), users])?;
+        .execute(params![due.publish, encode(&resolved), users])?;
     if ranges.is_empty() {
         publishes::end(connection, due.publish, publishes::FINISHED, now)?;
         return Ok(Vec::new());

@@ -9,8 +9,8 @@ use super::Folder;
 use crate::Store as _;
 use crate::lookup::{PublishState, Target};
 use crate::publishes::ResolvedAudience;
-use crate::sqlite::publishes::encode;
 use crate::sqlite::schema::MIGRATIONS;
+use crate::stored::encode;
 
 /// A file as the first Heliostat left it: a publish to two users that has finished, and one to an interest that runs.
 fn first_schema(folder: &Folder, instance: InstanceId) {

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::publishes::Stored;
+use super::Stored;
 
 #[derive(Debug)]
-pub(super) struct PublishCache {
+pub(crate) struct PublishCache {
     entries: Mutex<Entries>,
     length_max: usize,
 }
@@ -19,7 +19,7 @@ struct Entries {
 }
 
 impl PublishCache {
-    pub(super) fn new(length_max: usize) -> Self {
+    pub(crate) fn new(length_max: usize) -> Self {
         Self {
             entries: Mutex::default(),
             length_max,
@@ -30,7 +30,7 @@ impl PublishCache {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get(&self, number: i64) -> Option<Stored> {
+    pub(crate) fn get(&self, number: i64) -> Option<Stored> {
         let mut entries = self.lock();
         entries.uses += 1;
         let now = entries.uses;
@@ -39,7 +39,7 @@ impl PublishCache {
         Some(stored.clone())
     }
 
-    pub(super) fn put(&self, number: i64, stored: Stored) {
+    pub(crate) fn put(&self, number: i64, stored: Stored) {
         let mut entries = self.lock();
         entries.uses += 1;
         let now = entries.uses;
@@ -54,7 +54,7 @@ impl PublishCache {
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.lock().by_number.clear();
     }
 }

@@ -1,0 +1,216 @@
+//! Calls of the store that take more than one step: those that hand out jobs, and those that go on in pieces.
+
+use std::sync::Arc;
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceOrdinal, Platform};
+use domain::instance::InstanceId;
+use domain::publish::{Audience, PublishId};
+
+use super::publishes::{Created, Outcome};
+use super::{PostgresStore, cancel, count, jobs, lists, prune, publishes, replay, retries};
+use crate::StoreError;
+use crate::lookup::{AudienceCount, Cancelled, Replayed};
+use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, RetryBatch};
+use crate::stored::{Stored, Texts};
+
+/// A job as its caller wants it.
+fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
+    Job {
+        id: claimed.job,
+        publish: Arc::clone(&stored.publish),
+        cursor: claimed.cursor,
+        end: claimed.end,
+        fence: claimed.fence,
+        audience: Arc::clone(&stored.audience),
+        first_page: None,
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn accept(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
+        let texts = Texts::of(&new).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let publish = Arc::clone(&new.publish);
+        let created = self
+            .sessions
+            .write((new, texts, plan), |s, (new, texts, plan)| {
+                Box::pin(publishes::create(s, new, texts, *plan))
+            })
+            .await?;
+        let created = match created {
+            Outcome::New(created) => created,
+            Outcome::Repeated(id) => return Ok(Accepted::Repeated(id)),
+            Outcome::KeyReused => return Ok(Accepted::KeyReused),
+        };
+        let Created {
+            number,
+            audience,
+            jobs: claimed,
+        } = created;
+        let stored = Stored { publish, audience };
+        let jobs: Vec<Job> = claimed
+            .into_iter()
+            .map(|claimed| job(claimed, &stored))
+            .collect();
+        if !jobs.is_empty() {
+            // Retries will ask for it.
+            self.cache.put(number, stored);
+        }
+        Ok(Accepted::New(jobs))
+    }
+
+    /// What was claimed, with the publishes.
+    pub(super) async fn claimed_jobs(
+        &self,
+        claimed: Vec<jobs::Claimed>,
+    ) -> Result<Vec<Job>, StoreError> {
+        let mut found = Vec::with_capacity(claimed.len());
+        for claimed in claimed {
+            let stored = self.claimed_publish(claimed.instance, claimed.publish);
+            if let Some(stored) = stored.await? {
+                found.push(job(claimed, &stored));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same for retries, which were claimed by publish.
+    pub(super) async fn claimed_retries(
+        &self,
+        groups: Vec<retries::Group>,
+    ) -> Result<Vec<RetryBatch>, StoreError> {
+        let mut batches = Vec::with_capacity(groups.len());
+        for group in groups {
+            let stored = self.claimed_publish(group.instance, group.publish);
+            if let Some(stored) = stored.await? {
+                batches.push(RetryBatch {
+                    publish: stored.publish,
+                    retries: group.retries,
+                });
+            }
+        }
+        Ok(batches)
+    }
+
+    pub(super) async fn replay(
+        &self,
+        request: replay::Request,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Replayed, StoreError> {
+        let outcome = self
+            .sessions
+            .write((request, plan, now), |s, (request, plan, now)| {
+                Box::pin(replay::create(s, request, *plan, *now))
+            })
+            .await?;
+        Ok(match outcome {
+            replay::Outcome::Accepted(created) => {
+                Replayed::Accepted(self.claimed_jobs(created.jobs).await?)
+            }
+            replay::Outcome::Repeated(id) => Replayed::Repeated(id),
+            replay::Outcome::KeyReused => Replayed::KeyReused,
+            replay::Outcome::Unfinished => Replayed::Unfinished,
+            replay::Outcome::Expired => Replayed::Expired,
+            replay::Outcome::Unknown => Replayed::Unknown,
+        })
+    }
+
+    pub(super) async fn cancel(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        now: Timestamp,
+    ) -> Result<Cancelled, StoreError> {
+        let (cancelled, number) = self
+            .sessions
+            .write((instance, id, now), |s, (instance, id, now)| {
+                Box::pin(cancel::mark(s, *instance, *id, *now))
+            })
+            .await?;
+        if let Some(number) = number {
+            while !self
+                .sessions
+                .write(number, |s, number| {
+                    Box::pin(cancel::remove_retries(s, *number))
+                })
+                .await?
+            {}
+        }
+        Ok(cancelled)
+    }
+
+    pub(super) async fn count(
+        &self,
+        instance: InstanceId,
+        audience: Audience,
+        platforms: Vec<Platform>,
+    ) -> Result<AudienceCount, StoreError> {
+        let resolved = self
+            .sessions
+            .read((instance, audience), |s, (instance, audience)| {
+                Box::pin(count::resolve(s, *instance, audience))
+            })
+            .await?;
+        let (instance, resolved) = match resolved {
+            None => return Ok(AudienceCount::default()),
+            Some((instance, ResolvedAudience::Users(numbers))) => {
+                return self
+                    .sessions
+                    .read(
+                        (instance, numbers, platforms),
+                        |s, (instance, numbers, platforms)| {
+                            Box::pin(count::users(s, *instance, numbers, platforms))
+                        },
+                    )
+                    .await;
+            }
+            Some(resolved) => resolved,
+        };
+        let mut counted = AudienceCount::default();
+        let mut after = Some(DeviceOrdinal::default());
+        while let Some(from) = after {
+            let piece;
+            (after, piece) = self
+                .sessions
+                .read(
+                    (instance, &resolved, from),
+                    |s, (instance, resolved, from)| {
+                        Box::pin(count::piece(s, *instance, resolved, *from, count::PIECE))
+                    },
+                )
+                .await?;
+            for (platform, devices) in piece {
+                if platforms.contains(&platform) {
+                    counted.add(platform, devices);
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    pub(super) async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let mut pruned = 0;
+        while pruned < limit {
+            let piece = self
+                .sessions
+                .write((before, limit - pruned), |s, (before, left)| {
+                    Box::pin(prune::publishes(s, *before, *left))
+                })
+                .await?;
+            pruned += piece.publishes;
+            if piece.done {
+                break;
+            }
+        }
+        while !self
+            .sessions
+            .write(before, |s, before| Box::pin(lists::forget(s, *before)))
+            .await?
+        {}
+        // What a crash left of a deleted instance.
+        self.purge_deleted().await?;
+        Ok(pruned)
+    }
+}

@@ -1,0 +1,182 @@
+//! The database's URL, and how a connection is made: with TLS by rustls where the URL or the server wants it.
+//!
+//! `sslmode` means what it means to PostgreSQL's own programs: `disable`; `prefer`, which is the default and encrypts where the
+//! server can; `require`, which insists on that; `verify-ca` and `verify-full`, which check the server's certificate, against
+//! `sslrootcert` or what the system trusts, the latter with its name. A `require` with an `sslrootcert` is a `verify-ca`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use url::Url;
+
+use super::{PostgresSettings, fault};
+use crate::StoreError;
+
+mod tls;
+
+/// How long a connection may be silent before the system looks whether the other side is there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// How long what was sent may go unacknowledged before the connection counts as lost.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a transaction may sit idle on the server: only a node that hangs lets one.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
+
+/// How far the server is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// No TLS.
+    Disable,
+    /// TLS if the server can, whoever it is.
+    Prefer,
+    /// TLS, whoever it is.
+    Require,
+    /// TLS, and a certificate of an authority that is trusted.
+    VerifyCa,
+    /// The same, and made out to the name that was connected to.
+    VerifyFull,
+}
+
+/// The URL of a PostgreSQL database: `postgres://user:password@host:port/database?sslmode=…`. Several hosts may be named,
+/// separated by commas; the one that takes writes is used. It has a password in it: neither `Debug` nor `Display` shows that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    config: Config,
+    shown: String,
+    trust: Trust,
+    root: Option<PathBuf>,
+}
+
+/// Why a text is no URL of a PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDatabaseUrl {
+    /// It has another form.
+    #[error("must be postgres://user@host/database")]
+    Form,
+    /// PostgreSQL's parameters are not understood. What is wrong is told without the URL, which has a password.
+    #[error("is no connection URL of PostgreSQL: {0}")]
+    Parameters(String),
+    /// `sslmode` is none of the known.
+    #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
+    Mode,
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
+            return Err(InvalidDatabaseUrl::Form);
+        }
+        let (mut trust, mut root) = (None, None);
+        let mut rest = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in url::form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
+            match &*name {
+                "sslmode" => trust = Some(mode(&value)?),
+                "sslrootcert" => root = Some(PathBuf::from(&*value)),
+                _ => drop(rest.append_pair(&name, &value)),
+            }
+        }
+        // A form writes a space as a plus sign, a PostgreSQL URL does not.
+        let rest = rest.finish().replace('+', "%20");
+        let plain = format!("{address}?{rest}");
+        let mut config = Config::from_str(plain.trim_end_matches('?')).map_err(|error| {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            InvalidDatabaseUrl::Parameters(why.unwrap_or_else(|| error.to_string()))
+        })?;
+        if config.get_hosts().is_empty() {
+            return Err(InvalidDatabaseUrl::Form);
+        }
+        let trust = match trust.unwrap_or(Trust::Prefer) {
+            Trust::Require if root.is_some() => Trust::VerifyCa,
+            trust => trust,
+        };
+        config.ssl_mode(match trust {
+            Trust::Disable => SslMode::Disable,
+            Trust::Prefer => SslMode::Prefer,
+            Trust::Require | Trust::VerifyCa | Trust::VerifyFull => SslMode::Require,
+        });
+        Ok(Self {
+            config,
+            shown: shown(address),
+            trust,
+            root,
+        })
+    }
+}
+
+fn mode(word: &str) -> Result<Trust, InvalidDatabaseUrl> {
+    match word {
+        "disable" => Ok(Trust::Disable),
+        "prefer" | "allow" => Ok(Trust::Prefer),
+        "require" => Ok(Trust::Require),
+        "verify-ca" => Ok(Trust::VerifyCa),
+        "verify-full" => Ok(Trust::VerifyFull),
+        _ => Err(InvalidDatabaseUrl::Mode),
+    }
+}
+
+/// The address without its password.
+fn shown(address: &str) -> String {
+    match Url::parse(address) {
+        Ok(mut url) => {
+            if url.password().is_some() && url.set_password(Some("***")).is_err() {
+                return "postgres://…".into();
+            }
+            url.to_string()
+        }
+        // Several hosts are no URL to the parser.
+        Err(_) => match address.rsplit_once('@') {
+            Some((_, hosts)) => format!("postgres://…@{hosts}"),
+            None => address.to_owned(),
+        },
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DatabaseUrl").field(&self.shown).finish()
+    }
+}
+
+/// What a connection is made with.
+pub(super) fn prepare(
+    url: &DatabaseUrl,
+    settings: PostgresSettings,
+) -> Result<(Config, MakeRustlsConnect), StoreError> {
+    let mut config = url.config.clone();
+    if config.get_application_name().is_none() {
+        config.application_name("heliostat");
+    }
+    config
+        .connect_timeout(settings.connect_timeout)
+        .keepalives(true)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .tcp_user_timeout(USER_TIMEOUT)
+        // After a failover, a node must not go on with what is a standby now.
+        .target_session_attrs(TargetSessionAttrs::ReadWrite);
+    let tls = tls::config(url.trust, url.root.as_deref())
+        .map_err(|why| fault::unavailable(format!("TLS to the database: {why}")))?;
+    Ok((config, MakeRustlsConnect::new(tls)))
+}
+
+/// What every session begins with. What the server's administrator has set for durability stays as it is.
+pub(super) fn session_settings(settings: PostgresSettings) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET jit = off",
+        settings.statement_timeout.as_millis(),
+        settings.lock_timeout.as_millis(),
+        IDLE_IN_TRANSACTION.as_millis()
+    )
+}

@@ -1,0 +1,261 @@
+//! The pool of connections, and the two ways in which work uses one: reading, and a transaction.
+//!
+//! A transaction that collides with another is undone and done again. One whose connection is lost before it was to be
+//! committed is done again on another. One whose connection is lost while it is being committed may or may not have been: that
+//! is told as unavailable.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use rand::RngExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::task::TaskTracker;
+
+use super::PostgresSettings;
+use super::connect::{self, DatabaseUrl};
+use super::fault::{self, Fault};
+use super::schema;
+use super::session::Session;
+use crate::StoreError;
+
+/// How often a transaction is done at most.
+const TRIES_MAX: u32 = 8;
+/// How long to wait before the second try at most; doubled with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_millis(640);
+
+/// What a piece of work is doing with its arguments; written so that it can be done several times.
+pub(super) type Work<A, T> =
+    for<'a> fn(&'a Session, &'a A) -> Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+
+/// Connections, and who may use them.
+pub(super) struct Sessions {
+    shared: Arc<Shared>,
+    /// Transactions under way: they are carried out whoever stops waiting for them.
+    tasks: TaskTracker,
+}
+
+struct Shared {
+    pool: Pool,
+    admitted: Semaphore,
+}
+
+/// How a transaction ended that did not.
+enum Undone {
+    /// It may be done again.
+    Again(Fault),
+    /// It may not.
+    Final(Fault),
+}
+
+impl Sessions {
+    pub(super) fn new(url: &DatabaseUrl, settings: PostgresSettings) -> Result<Self, StoreError> {
+        let (config, tls) = connect::prepare(url, settings)?;
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_config(config, tls, recycling);
+        let begin = connect::session_settings(settings);
+        let pool = Pool::builder(manager)
+            .max_size(settings.connections_max.max(1))
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(settings.wait_timeout),
+                // Twice: once to connect, once to sign in.
+                create: Some(settings.connect_timeout * 2),
+                recycle: None,
+            })
+            .post_create(Hook::async_fn(move |client, _| {
+                let begin = begin.clone();
+                Box::pin(async move {
+                    let set = client.batch_execute(&begin).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                pool,
+                admitted: Semaphore::new(settings.queue_length.max(1)),
+            }),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Connects once, and brings the database to the present schema.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        let session = self.shared.session().await?;
+        match schema::migrate(&session).await {
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                session.discard();
+                Err(fault.into())
+            }
+        }
+    }
+
+    /// Reads, each statement for itself. Stops with whoever stops waiting.
+    pub(super) async fn read<A: Sync, T>(
+        &self,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError> {
+        let _admitted = self.shared.admit()?;
+        let mut tries = 1;
+        loop {
+            let session = self.shared.session().await?;
+            match work(&session, &args).await {
+                Ok(done) => return Ok(done),
+                Err(fault) => {
+                    let is_lost = fault.is_of_connection();
+                    if is_lost {
+                        session.discard();
+                    }
+                    if tries >= TRIES_MAX || !(is_lost || fault.is_collision()) {
+                        return Err(fault.into());
+                    }
+                }
+            }
+            back_off(tries).await;
+            tries += 1;
+        }
+    }
+
+    /// Reads as of one moment.
+    pub(super) async fn snapshot<A, T>(&self, args: A, work: Work<A, T>) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.carry_out(
+            "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            args,
+            work,
+        )
+        .await
+    }
+
+    /// Does work in a transaction of its own, to the end, whoever stops waiting for it.
+    pub(super) async fn write<A, T>(&self, args: A, work: Work<A, T>) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.carry_out(
+            "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            args,
+            work,
+        )
+        .await
+    }
+
+    async fn carry_out<A, T>(
+        &self,
+        begin: &'static str,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        if self.tasks.is_closed() {
+            return Err(fault::unavailable("the store is closed"));
+        }
+        let shared = Arc::clone(&self.shared);
+        let task = self.tasks.spawn(async move {
+            let _admitted = shared.admit()?;
+            shared.transact(begin, &args, work).await
+        });
+        task.await
+            .unwrap_or_else(|error| Err(StoreError::Unavailable(Box::new(error))))
+    }
+
+    /// Finishes what is under way and closes the connections.
+    pub(super) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.shared.pool.close();
+    }
+}
+
+impl Shared {
+    fn admit(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        self.admitted.try_acquire().map_err(|_| StoreError::Busy)
+    }
+
+    async fn session(&self) -> Result<Session, StoreError> {
+        let client = self.pool.get().await.map_err(fault::of_pool)?;
+        Ok(Session::new(client))
+    }
+
+    async fn transact<A, T>(
+        &self,
+        begin: &str,
+        args: &A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 1;
+        loop {
+            let session = self.session().await?;
+            match attempt(session, begin, args, work).await {
+                Ok(done) => return Ok(done),
+                Err(Undone::Again(_)) if tries < TRIES_MAX => {}
+                Err(Undone::Again(fault) | Undone::Final(fault)) => return Err(fault.into()),
+            }
+            back_off(tries).await;
+            tries += 1;
+        }
+    }
+}
+
+/// Does a transaction once.
+async fn attempt<A, T>(
+    session: Session,
+    begin: &str,
+    args: &A,
+    work: Work<A, T>,
+) -> Result<T, Undone> {
+    if let Err(fault) = session.batch(begin).await {
+        session.discard();
+        return Err(Undone::Again(fault));
+    }
+    let fault = match work(&session, args).await {
+        Ok(done) => match session.batch("COMMIT").await {
+            Ok(()) => return Ok(done),
+            Err(fault) if fault.is_collision() => return Err(Undone::Again(fault)),
+            Err(fault) => {
+                // Whether it was committed is not known.
+                session.discard();
+                return Err(Undone::Final(fault));
+            }
+        },
+        Err(fault) => fault,
+    };
+    if fault.is_of_connection() {
+        session.discard();
+        return Err(Undone::Again(fault));
+    }
+    if session.batch("ROLLBACK").await.is_err() {
+        session.discard();
+    }
+    Err(if fault.is_collision() {
+        Undone::Again(fault)
+    } else {
+        Undone::Final(fault)
+    })
+}
+
+/// Waits before another try, longer with each, and not as long as others do.
+async fn back_off(tries: u32) {
+    let most = BACKOFF_MIN
+        .saturating_mul(1 << tries.min(16))
+        .min(BACKOFF_MAX);
+    let wait = most.mul_f64(rand::rng().random_range(0.5..1.0));
+    tokio::time::sleep(wait).await;
+}

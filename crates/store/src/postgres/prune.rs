@@ -1,0 +1,177 @@
+//! Removes what is over: old publishes, and the rows of deleted instances. In pieces, each a short transaction, so that nobody
+//! else waits long, whichever nodes do it at the same time.
+
+use domain::clock::Timestamp;
+
+use super::fault::Fault;
+use super::session::{Columns as _, Session};
+use super::{columns, devices, keys, lists, replay};
+
+/// How many events and failures one piece removes at most.
+const EVENTS_MAX: i64 = 10_000;
+/// How many publishes one piece removes at most.
+const PUBLISHES_MAX: u64 = 200;
+/// How many devices one piece removes at most; each may have thousands of subscriptions.
+const DEVICES_MAX: i64 = 100;
+/// How many keys of requests one piece removes at most.
+const KEYS_MAX: i64 = 10_000;
+
+/// Publishes that are over, but for those that are being replayed.
+pub(super) const OVER: &str = "SELECT instance, publish FROM publishes p
+    WHERE finished_at IS NOT NULL AND finished_at < $1 AND NOT EXISTS (SELECT 1 FROM publishes r
+        WHERE r.instance = p.instance AND r.replay_of = p.publish AND r.replay_of IS NOT NULL AND r.finished_at IS NULL)
+    ORDER BY finished_at LIMIT $2 FOR UPDATE OF p SKIP LOCKED";
+
+/// What a piece did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    /// Whole publishes removed.
+    pub(super) publishes: u64,
+    /// Whether there is nothing more to do.
+    pub(super) done: bool,
+}
+
+/// Removes a piece of the publishes that finished before `before`, at most `limit` whole ones.
+pub(super) async fn publishes(
+    session: &Session,
+    before: Timestamp,
+    limit: u64,
+) -> Result<Piece, Fault> {
+    let most = limit.min(PUBLISHES_MAX);
+    let found = session
+        .rows(OVER, &[&before.as_millis(), &columns::number(most)])
+        .await?;
+    let mut removed = 0;
+    let mut events_left = EVENTS_MAX;
+    for row in &found {
+        let (instance, publish) = (row.at(0)?, row.at(1)?);
+        if is_replayed(session, instance, publish).await? {
+            continue;
+        }
+        if !remove_publish(session, instance, publish, &mut events_left).await? {
+            return Ok(Piece {
+                publishes: removed,
+                done: false,
+            });
+        }
+        removed += 1;
+    }
+    Ok(Piece {
+        publishes: removed,
+        done: columns::limit(found.len()) < columns::number(most) || removed >= limit,
+    })
+}
+
+/// Whether a replay of a publish has begun before the publish was held.
+async fn is_replayed(session: &Session, instance: i64, publish: i64) -> Result<bool, Fault> {
+    session
+        .known(
+            "SELECT EXISTS (SELECT 1 FROM publishes
+              WHERE instance = $1 AND replay_of = $2 AND replay_of IS NOT NULL AND finished_at IS NULL)",
+            &[&instance, &publish],
+        )
+        .await
+}
+
+/// What belongs to a publish, in the order in which it goes: work first, so that nothing is added afterwards.
+const BELONGINGS: [&str; 6] = [
+    "DELETE FROM jobs WHERE instance = $1 AND publish = $2",
+    "DELETE FROM retries WHERE instance = $1 AND publish = $2",
+    "DELETE FROM tallies WHERE instance = $1 AND publish = $2",
+    "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2",
+    "DELETE FROM scheduled WHERE instance = $1 AND publish = $2",
+    "DELETE FROM payloads WHERE instance = $1 AND publish = $2",
+];
+
+/// Removes a publish that the caller holds; `false` if its events were too many for this piece.
+async fn remove_publish(
+    session: &Session,
+    instance: i64,
+    publish: i64,
+    events_left: &mut i64,
+) -> Result<bool, Fault> {
+    let removed = session
+        .execute(
+            "DELETE FROM events WHERE instance = $1 AND publish = $2 AND (kind, device) IN
+                (SELECT kind, device FROM events WHERE instance = $1 AND publish = $2 LIMIT $3)",
+            &[&instance, &publish, &*events_left],
+        )
+        .await?;
+    *events_left -= columns::number(removed);
+    if *events_left > 0 {
+        *events_left = replay::remove_failures(session, instance, publish, *events_left).await?;
+    }
+    if *events_left <= 0 {
+        return Ok(false);
+    }
+    for sql in BELONGINGS {
+        session.execute(sql, &[&instance, &publish]).await?;
+    }
+    // A list that is nobody's any more is forgotten in pieces.
+    session
+        .execute(
+            "UPDATE lists SET publish = NULL WHERE publish = $1",
+            &[&publish],
+        )
+        .await?;
+    session
+        .execute(
+            "DELETE FROM publishes WHERE instance = $1 AND publish = $2",
+            &[&instance, &publish],
+        )
+        .await?;
+    Ok(true)
+}
+
+/// Removes a piece of an instance that was deleted. `true` when there is nothing to do, for now.
+///
+/// The row itself goes last, and not before every transaction has ended that may have seen it alive: what those wrote goes with
+/// a later call.
+pub(super) async fn purge_deleted(session: &Session) -> Result<bool, Fault> {
+    let instances: Vec<i64> = session
+        .values(
+            "SELECT instance FROM instances WHERE deleted_by IS NOT NULL ORDER BY instance",
+            &[],
+        )
+        .await?;
+    for instance in instances {
+        if purge_piece(session, instance).await? {
+            return Ok(false);
+        }
+        session
+            .execute(
+                "DELETE FROM instances WHERE instance = $1 AND deleted_by < pg_snapshot_xmin(pg_current_snapshot())",
+                &[&instance],
+            )
+            .await?;
+    }
+    Ok(true)
+}
+
+/// Removes a piece of what an instance has; whether it had anything.
+async fn purge_piece(session: &Session, instance: i64) -> Result<bool, Fault> {
+    let found: Vec<i64> = session
+        .values(
+            "SELECT device FROM devices WHERE instance = $1 ORDER BY device LIMIT $2",
+            &[&instance, &DEVICES_MAX],
+        )
+        .await?;
+    if devices::remove(session, instance, &found).await? > 0 {
+        return Ok(true);
+    }
+    let publishes: Vec<i64> = session
+        .values(
+            "SELECT publish FROM publishes WHERE instance = $1 ORDER BY publish LIMIT $2 FOR UPDATE",
+            &[&instance, &columns::number(PUBLISHES_MAX)],
+        )
+        .await?;
+    let mut events_left = EVENTS_MAX;
+    for publish in &publishes {
+        if !remove_publish(session, instance, *publish, &mut events_left).await? {
+            return Ok(true);
+        }
+    }
+    Ok(!publishes.is_empty()
+        || !keys::remove_of(session, instance, KEYS_MAX).await?
+        || !lists::purge(session, instance).await?)
+}

@@ -1,0 +1,130 @@
+//! Users and their devices. A user is a row as long as a device is bound to it.
+
+use domain::device::DeviceId;
+use domain::instance::InstanceId;
+use domain::user::UserId;
+
+use super::fault::Fault;
+use super::session::Session;
+use super::{devices, instances};
+use crate::devices::Bound;
+
+/// The number of a user, who stays until the transaction ends, and is nobody else's to count until then; made up if there was
+/// none.
+pub(super) async fn lock(session: &Session, instance: i64, id: &UserId) -> Result<i64, Fault> {
+    let found: Option<i64> = session
+        .value(
+            "SELECT user_number FROM users WHERE instance = $1 AND id = $2 FOR UPDATE",
+            &[&instance, &id.as_str()],
+        )
+        .await?;
+    match found {
+        Some(number) => Ok(number),
+        None => {
+            session
+                .known(
+                    "INSERT INTO users (instance, id) VALUES ($1, $2)
+                     ON CONFLICT (instance, id) DO UPDATE SET id = excluded.id RETURNING user_number",
+                    &[&instance, &id.as_str()],
+                )
+                .await
+        }
+    }
+}
+
+/// Forgets those of these users who have no device any more.
+pub(super) async fn forget(
+    session: &Session,
+    instance: i64,
+    mut users: Vec<i64>,
+) -> Result<(), Fault> {
+    users.sort_unstable();
+    users.dedup();
+    if users.is_empty() {
+        return Ok(());
+    }
+    // Whoever binds a device holds its user; what has become of that is seen by the next statement.
+    session
+        .execute(
+            "SELECT 1 FROM users WHERE instance = $1 AND user_number = ANY($2) ORDER BY user_number FOR UPDATE",
+            &[&instance, &users],
+        )
+        .await?;
+    session
+        .execute(
+            "DELETE FROM users u WHERE u.instance = $1 AND u.user_number = ANY($2) AND NOT EXISTS
+                (SELECT 1 FROM devices d WHERE d.instance = u.instance AND d.user_number = u.user_number)",
+            &[&instance, &users],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Counts and binds while it holds the user, so no two calls can both take the last place.
+pub(super) async fn bind(
+    session: &Session,
+    instance: InstanceId,
+    id: DeviceId,
+    user: &UserId,
+    devices_max: u32,
+) -> Result<Bound, Fault> {
+    let Some(found) = devices::find_to_change(session, instance, id).await? else {
+        return Ok(Bound::UnknownDevice);
+    };
+    if let Some(bound) = found.user {
+        let owner: Option<String> = session
+            .value(
+                "SELECT id FROM users WHERE instance = $1 AND user_number = $2",
+                &[&found.instance, &bound],
+            )
+            .await?;
+        return Ok(if owner.as_deref() == Some(user.as_str()) {
+            Bound::Done
+        } else {
+            Bound::ToAnotherUser
+        });
+    }
+    let number = lock(session, found.instance, user).await?;
+    let has: i64 = session
+        .known(
+            "SELECT count(*) FROM devices WHERE instance = $1 AND user_number = $2 AND platform = $3",
+            &[&found.instance, &number, &id.platform().as_str()],
+        )
+        .await?;
+    if has >= i64::from(devices_max) {
+        forget(session, found.instance, vec![number]).await?;
+        return Ok(Bound::TooManyDevices);
+    }
+    session
+        .execute(
+            "UPDATE devices SET user_number = $3 WHERE instance = $1 AND device = $2",
+            &[&found.instance, &found.device, &number],
+        )
+        .await?;
+    Ok(Bound::Done)
+}
+
+/// A user has at most some hundred devices, so one transaction is enough. One that is bound meanwhile goes too.
+pub(super) async fn delete(
+    session: &Session,
+    instance: InstanceId,
+    user: &UserId,
+) -> Result<u64, Fault> {
+    let Some(instance) = instances::number(session, instance).await? else {
+        return Ok(0);
+    };
+    let mut deleted = 0;
+    loop {
+        let found: Vec<i64> = session
+            .values(
+                "SELECT d.device FROM users u JOIN devices d ON d.instance = u.instance AND d.user_number = u.user_number
+                  WHERE u.instance = $1 AND u.id = $2 ORDER BY d.device",
+                &[&instance, &user.as_str()],
+            )
+            .await?;
+        if found.is_empty() {
+            return Ok(deleted);
+        }
+        deleted += devices::remove(session, instance, &found).await?;
+    }
+}
