@@ -17,6 +17,7 @@
 pub mod audience;
 pub mod bindings;
 pub mod cancelling;
+pub mod cluster;
 pub mod devices;
 pub mod events;
 pub mod instances;
@@ -25,6 +26,7 @@ pub mod jobs;
 pub mod keys;
 pub mod lists;
 pub mod lookups;
+pub mod moving;
 pub mod publishes;
 pub mod replays;
 pub mod retries;
@@ -85,6 +87,13 @@ macro_rules! store_conformance {
                 pages_are_ascending_and_complete,
                 pages_stay_right_while_the_set_changes,
                 interests_of_two_instances_are_two;
+            cluster:
+                who_lives_is_counted,
+                a_duty_has_one_holder,
+                a_duty_is_given_up_by_its_holder_alone,
+                of_many_who_take_a_duty_at_once_one_has_it,
+                a_shared_token_is_replaced_by_who_knows_it,
+                of_many_who_share_a_token_at_once_one_is_used;
             lists:
                 an_unknown_instance_has_no_lists,
                 a_list_is_an_audience_once,

@@ -15,6 +15,7 @@
 //! - **Bounded**: a call holds memory and time in proportion to its arguments and its answer, never to the size of the
 //!   store; where it cannot finish soon it fails with [`StoreError::Busy`].
 
+pub mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod devices;
@@ -23,6 +24,7 @@ pub mod lists;
 pub mod lookup;
 #[cfg(feature = "conformance")]
 pub mod memory;
+pub mod moving;
 pub mod postgres;
 pub mod publishes;
 pub mod sqlite;
@@ -78,7 +80,7 @@ pub enum StoreError {
 
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
 #[async_trait]
-pub trait Store: lists::UserLists + Send + Sync + fmt::Debug {
+pub trait Store: cluster::Cluster + lists::UserLists + Send + Sync + fmt::Debug {
     // Instances. Few, and read through a cache that watches `configuration_version`.
 
     /// A number that grows with every change of an instance, secret key or credential, whichever process makes it.

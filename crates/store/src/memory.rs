@@ -5,6 +5,7 @@
 //! promise. It is durable for as long as the value lives. Must not know SQL, and is never part of a release build.
 
 mod accept;
+mod cluster;
 mod devices;
 mod instances;
 mod lists;

@@ -7,7 +7,9 @@
 
 mod accept;
 mod audience;
+mod bell;
 mod cancel;
+mod cluster;
 mod columns;
 mod connect;
 mod count;
@@ -22,6 +24,7 @@ mod jobs;
 mod keys;
 mod lists;
 mod lookup;
+mod moving;
 mod pool;
 mod prune;
 mod publishes;
@@ -37,10 +40,12 @@ mod users;
 use std::fmt;
 use std::time::Duration;
 
+use bell::Bell;
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl};
 use pool::Sessions;
 
 use crate::StoreError;
+use crate::publishes::Plan;
 use crate::stored::Stored;
 use crate::stored::cache::PublishCache;
 
@@ -80,6 +85,7 @@ impl Default for PostgresSettings {
 /// A [`Store`](crate::Store) in a PostgreSQL database, 15 or later.
 pub struct PostgresStore {
     sessions: Sessions,
+    bell: Bell,
     cache: PublishCache,
 }
 
@@ -99,10 +105,19 @@ impl PostgresStore {
     pub async fn open(url: &DatabaseUrl, settings: PostgresSettings) -> Result<Self, StoreError> {
         let sessions = Sessions::new(url, settings)?;
         sessions.prepare().await?;
+        let (config, tls) = connect::prepare(url, settings)?;
         Ok(Self {
             sessions,
+            bell: Bell::hang(config, tls),
             cache: PublishCache::new(settings.publishes_cached),
         })
+    }
+
+    /// Wakes the nodes where a plan leaves work to whoever claims it.
+    fn tell_of_work(&self, plan: Plan) {
+        if plan.lease.is_none() {
+            self.bell.ring();
+        }
     }
 
     /// A publish by its number, out of the cache or the database; `None` if it has been deleted.

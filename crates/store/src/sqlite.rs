@@ -9,6 +9,7 @@ mod accept;
 mod audience;
 
 mod cancel;
+mod cluster;
 mod columns;
 mod count;
 mod devices;
@@ -22,6 +23,7 @@ mod jobs;
 mod keys;
 mod lists;
 mod lookup;
+mod moving;
 mod prune;
 mod publishes;
 mod queue;
@@ -39,6 +41,7 @@ mod writer;
 mod tests;
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -92,6 +95,8 @@ pub struct SqliteStore {
     readers: Readers,
     cache: PublishCache,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Locked while this process works on the database.
+    serving: Mutex<Option<File>>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -132,6 +137,7 @@ impl SqliteStore {
             readers,
             cache: PublishCache::new(settings.publishes_cached),
             threads: Mutex::new(threads),
+            serving: Mutex::default(),
         })
     }
 

@@ -11,7 +11,9 @@ use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::payload::Values;
 use domain::publish::{Audience, PublishId};
+use domain::seal::Sealed;
 use domain::user::UserId;
+use store::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use store::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
@@ -223,6 +225,62 @@ through! {
     fn claim_jobs(lease: Lease, now: Timestamp, limit: usize) -> Vec<Job> = claim;
     fn release_job(job: JobId, fence: Fence) -> Settled = release;
     fn claim_retries(lease: Lease, now: Timestamp, limit: usize) -> Vec<RetryBatch> = claim_again;
+}
+
+/// What the nodes of a simulation tell each other goes the same way.
+#[async_trait]
+impl Cluster for FaultyStore {
+    async fn present(&self, presence: Presence, now: Timestamp) -> Result<Population, StoreError> {
+        self.call(self.world.store.present(presence, now)).await
+    }
+
+    async fn depart(&self, node: Uuid) -> Result<(), StoreError> {
+        self.call(self.world.store.depart(node)).await
+    }
+
+    async fn population(&self, now: Timestamp) -> Result<Population, StoreError> {
+        self.call(self.world.store.population(now)).await
+    }
+
+    async fn take_duty(
+        &self,
+        duty: Duty,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.call(self.world.store.take_duty(duty, lease, now))
+            .await
+    }
+
+    async fn give_up_duty(&self, duty: Duty, node: Uuid) -> Result<(), StoreError> {
+        self.call(self.world.store.give_up_duty(duty, node)).await
+    }
+
+    async fn shared_token(&self, name: TokenName) -> Result<Option<SharedToken>, StoreError> {
+        self.call(self.world.store.shared_token(name)).await
+    }
+
+    async fn share_token(
+        &self,
+        name: TokenName,
+        instead_of: Option<i64>,
+        sealed: Sealed,
+    ) -> Result<SharedToken, StoreError> {
+        self.call(self.world.store.share_token(name, instead_of, sealed))
+            .await
+    }
+
+    async fn wait_for_work(&self) {
+        self.world.store.wait_for_work().await;
+    }
+
+    async fn is_being_filled(&self) -> Result<bool, StoreError> {
+        self.call(self.world.store.is_being_filled()).await
+    }
+
+    async fn succeed_the_dead(&self) -> Result<u64, StoreError> {
+        self.call(self.world.store.succeed_the_dead()).await
+    }
 }
 
 #[async_trait]

@@ -184,6 +184,7 @@ pub(super) struct State {
     /// Keys of requests, by instance and key.
     pub(super) keys: BTreeMap<(i64, String), UsedKey>,
     pub(super) lists: Table<ListRow>,
+    pub(super) nodes: super::cluster::Nodes,
 }
 
 impl State {

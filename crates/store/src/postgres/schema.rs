@@ -15,10 +15,20 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    sql: include_str!("../../migrations/postgres/0001_first.sql"),
-    oldest: 1,
-}];
+const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        sql: include_str!("../../migrations/postgres/0001_first.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("../../migrations/postgres/0002_cluster.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("../../migrations/postgres/0003_moving.sql"),
+        oldest: 1,
+    },
+];
 
 /// The version of the schema that this program knows.
 fn known() -> i32 {

@@ -259,7 +259,9 @@ impl Store for PostgresStore {
     }
 
     async fn create_publish(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
-        self.accept(new, plan).await
+        let accepted = self.accept(new, plan).await;
+        self.tell_of_work(plan);
+        accepted
     }
 
     async fn repeated_publish(
@@ -281,6 +283,7 @@ impl Store for PostgresStore {
         let started = call!(self.write(plan, now, limit), |s| scheduled::start(
             s, *plan, *now, *limit
         ))?;
+        self.tell_of_work(plan);
         self.claimed_jobs(started).await
     }
 
@@ -312,7 +315,9 @@ impl Store for PostgresStore {
             fresh,
             once,
         };
-        self.replay(request, plan, now).await
+        let replayed = self.replay(request, plan, now).await;
+        self.tell_of_work(plan);
+        replayed
     }
 
     async fn count_audience(
@@ -348,7 +353,9 @@ impl Store for PostgresStore {
     }
 
     async fn release_job(&self, job: JobId, fence: Fence) -> Result<Settled, StoreError> {
-        call!(self.write(job, fence), |s| jobs::release(s, *job, *fence))
+        let released = call!(self.write(job, fence), |s| jobs::release(s, *job, *fence));
+        self.bell.ring();
+        released
     }
 
     async fn audience_page(
@@ -498,6 +505,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.bell.stop().await;
         self.sessions.close().await;
     }
 }

@@ -5,6 +5,7 @@ mod cancelling;
 mod cost;
 mod damage;
 mod migrating;
+mod moving;
 mod opening;
 mod plans;
 mod writing;

@@ -7,8 +7,8 @@ use tokio_postgres::NoTls;
 const VARIABLE: &str = "HELIOSTAT_TEST_POSTGRES";
 
 pub(crate) struct Schema {
-    server: String,
-    name: String,
+    pub(crate) server: String,
+    pub(crate) name: String,
 }
 
 impl Schema {
