@@ -13,6 +13,8 @@ use gateway::HostSign;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::membership::Sharers;
+
 /// How many failures in a row close a gate.
 const FAILURES_MAX: u32 = 20;
 /// How long a gate is closed the first time.
@@ -29,8 +31,23 @@ const HALVE_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct Gate {
     state: Mutex<State>,
     freed: Notify,
-    /// The least time between two deliveries, where a quota is known.
-    interval: Duration,
+    pace: Pace,
+}
+
+/// How often a host takes a delivery, from all nodes together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pace {
+    /// The least time between two deliveries, where a quota is known; zero where none is.
+    pub(crate) interval: Duration,
+    /// Among how many nodes the quota is divided.
+    pub(crate) sharers: Sharers,
+}
+
+impl Pace {
+    /// The least time between two deliveries of this node.
+    fn own_interval(&self) -> Duration {
+        self.interval * self.sharers.count()
+    }
 }
 
 #[derive(Debug)]
@@ -68,8 +85,8 @@ pub(crate) struct Place {
 pub(crate) struct TurnedAway(pub(crate) Duration);
 
 impl Gate {
-    /// An open gate that lets in up to `window_max` at once and, with an interval, no more often than that.
-    pub(crate) fn new(window_max: usize, interval: Duration) -> Arc<Self> {
+    /// An open gate that lets in up to `window_max` at once, and no more often than its pace allows.
+    pub(crate) fn new(window_max: usize, pace: Pace) -> Arc<Self> {
         let state = State {
             window: window_max.max(1),
             window_max: window_max.max(1),
@@ -83,7 +100,7 @@ impl Gate {
         Arc::new(Self {
             state: Mutex::new(state),
             freed: Notify::new(),
-            interval,
+            pace,
         })
     }
 
@@ -134,7 +151,7 @@ impl Gate {
             return Ok(None);
         }
         state.in_flight += 1;
-        let starts_at = state.reserve(self.interval);
+        let starts_at = state.reserve(self.pace.own_interval());
         let place = Place {
             gate: Arc::clone(self),
             probe,
@@ -273,6 +290,14 @@ mod tests {
             .is_err()
     }
 
+    /// Ten deliveries a second.
+    fn paced(sharers: &Sharers) -> Pace {
+        Pace {
+            interval: Duration::from_millis(100),
+            sharers: sharers.clone(),
+        }
+    }
+
     async fn fail_until_closed(gate: &Arc<Gate>) {
         for _ in 0..FAILURES_MAX {
             enter(gate).await.leave(HostSign::Failed);
@@ -281,7 +306,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_window_are_inside() {
-        let gate = Gate::new(2, Duration::ZERO);
+        let gate = Gate::new(2, Pace::default());
         let (first, _second) = (enter(&gate).await, enter(&gate).await);
         assert!(is_full(&gate).await);
         first.leave(HostSign::Answered);
@@ -290,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_place_that_is_dropped_is_free_again() {
-        let gate = Gate::new(1, Duration::ZERO);
+        let gate = Gate::new(1, Pace::default());
         drop(enter(&gate).await);
         assert!(!is_full(&gate).await);
         assert!(gate.is_idle());
@@ -298,7 +323,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_close_it_and_one_probe_opens_it() {
-        let gate = Gate::new(100, Duration::ZERO);
+        let gate = Gate::new(100, Pace::default());
         fail_until_closed(&gate).await;
         assert_eq!(gate.enter().await.unwrap_err(), TurnedAway(CLOSED_FIRST));
         tokio::time::advance(CLOSED_FIRST).await;
@@ -315,7 +340,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_probe_closes_it_for_longer_but_not_for_ever() {
-        let gate = Gate::new(100, Duration::ZERO);
+        let gate = Gate::new(100, Pace::default());
         fail_until_closed(&gate).await;
         let mut length = CLOSED_FIRST;
         for _ in 0..10 {
@@ -328,7 +353,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_between_keeps_it_open() {
-        let gate = Gate::new(100, Duration::ZERO);
+        let gate = Gate::new(100, Pace::default());
         for turn in 0..10 * FAILURES_MAX {
             let sign = if turn % FAILURES_MAX == 0 {
                 HostSign::Answered
@@ -341,7 +366,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn throttling_halves_the_window_once_for_all_that_was_in_flight() {
-        let gate = Gate::new(8, Duration::ZERO);
+        let gate = Gate::new(8, Pace::default());
         let mut inside = Vec::new();
         for _ in 0..8 {
             inside.push(enter(&gate).await);
@@ -358,7 +383,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_names_a_time_is_left_alone_until_then() {
-        let gate = Gate::new(8, Duration::ZERO);
+        let gate = Gate::new(8, Pace::default());
         let asked = Duration::from_secs(30);
         let late = enter(&gate).await;
         enter(&gate).await.leave(HostSign::Throttled(Some(asked)));
@@ -372,7 +397,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_given_up_lets_the_next_one_probe() {
-        let gate = Gate::new(8, Duration::ZERO);
+        let gate = Gate::new(8, Pace::default());
         fail_until_closed(&gate).await;
         tokio::time::advance(CLOSED_FIRST).await;
         drop(enter(&gate).await);
@@ -381,7 +406,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quota_allows_a_burst_and_then_spaces_deliveries() {
-        let gate = Gate::new(100, Duration::from_millis(100));
+        let gate = Gate::new(100, paced(&Sharers::default()));
         tokio::time::advance(Duration::from_secs(10)).await;
         let begun = Instant::now();
         for _ in 0..11 {
@@ -392,5 +417,27 @@ mod tests {
             enter(&gate).await.leave(HostSign::Answered);
         }
         assert_eq!(begun.elapsed(), Duration::from_millis(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quota_is_divided_among_the_nodes_that_live_now() {
+        let sharers = Sharers::default();
+        let gate = Gate::new(100, paced(&sharers));
+        let five = async || {
+            let begun = Instant::now();
+            for _ in 0..5 {
+                enter(&gate).await.leave(HostSign::Answered);
+            }
+            begun.elapsed()
+        };
+        for _ in 0..11 {
+            enter(&gate).await.leave(HostSign::Answered);
+        }
+        assert_eq!(five().await, Duration::from_millis(500));
+        sharers.set(3);
+        // The first one had its time already.
+        assert_eq!(five().await, Duration::from_millis(100 + 4 * 300));
+        sharers.set(1);
+        assert_eq!(five().await, Duration::from_millis(300 + 4 * 100));
     }
 }

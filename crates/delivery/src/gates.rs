@@ -11,7 +11,8 @@ use std::time::Duration;
 use domain::device::{GatewayToken, Platform};
 use domain::instance::InstanceId;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Pace};
+use crate::membership::Sharers;
 
 /// How many Web Push hosts of an instance are remembered at once; idle ones are forgotten beyond that.
 const HOSTS_MAX: usize = 1024;
@@ -21,7 +22,7 @@ const HOSTS_MAX: usize = 1024;
 pub struct HostLimits {
     /// Deliveries in flight at once to one host, for one instance.
     pub in_flight_max: usize,
-    /// Deliveries a minute that FCM takes of one project; 0 is no limit. Firebase: 600,000 unless raised.
+    /// Deliveries a minute that FCM takes of one project, from all nodes together; 0 is no limit. Firebase: 600,000 unless raised.
     pub fcm_per_minute_max: u32,
 }
 
@@ -51,13 +52,16 @@ pub(crate) struct Origins {
 #[derive(Debug)]
 pub(crate) struct Gates {
     limits: HostLimits,
+    sharers: Sharers,
     hosts: Mutex<HashMap<(InstanceId, Platform), Hosts>>,
 }
 
 impl Gates {
-    pub(crate) fn new(limits: HostLimits) -> Self {
+    /// The gates of a node that shares what hosts grant.
+    pub(crate) fn new(limits: HostLimits, sharers: Sharers) -> Self {
         Self {
             limits,
+            sharers,
             hosts: Mutex::default(),
         }
     }
@@ -86,7 +90,11 @@ impl Gates {
         };
         let minute = Duration::from_secs(60);
         let interval = minute.checked_div(per_minute).unwrap_or_default();
-        Hosts::One(Gate::new(in_flight_max, interval))
+        let pace = Pace {
+            interval,
+            sharers: self.sharers.clone(),
+        };
+        Hosts::One(Gate::new(in_flight_max, pace))
     }
 }
 
@@ -113,7 +121,7 @@ impl Origins {
         if gates.len() >= HOSTS_MAX {
             gates.retain(|_, gate| Arc::strong_count(gate) > 1 || !gate.is_idle());
         }
-        let gate = Gate::new(self.in_flight_max, Duration::ZERO);
+        let gate = Gate::new(self.in_flight_max, Pace::default());
         gates.insert(origin.into(), Arc::clone(&gate));
         gate
     }

@@ -1,4 +1,5 @@
-//! Keeps the store from growing for ever.
+//! Keeps the store from growing for ever. Of all nodes one does, whichever takes the duty first; should it die, another one
+//! takes over when its lease on the duty ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +7,15 @@ use std::time::Duration;
 use domain::clock::Clock;
 use domain::idempotency::IDEMPOTENCY_KEPT;
 use store::Store;
+use store::cluster::Duty;
+use store::publishes::Lease;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(10 * 60);
+/// How long the duty stays with a node that says nothing more: it comes back for it every time.
+const DUTY_LASTS: Duration = Duration::from_secs(15 * 60);
 /// How many publishes one transaction deletes.
 const BATCH_LENGTH: usize = 100;
 /// How many keys of requests one transaction deletes.
@@ -20,6 +26,7 @@ const KEYS_LENGTH: usize = 1000;
 pub(crate) struct Janitor {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: Uuid,
     pub(crate) keep_publishes: Duration,
     pub(crate) stopping: CancellationToken,
 }
@@ -28,11 +35,28 @@ impl Janitor {
     /// Runs until the node stops.
     pub(crate) async fn run(self) {
         loop {
-            self.prune().await;
+            if self.is_on_duty().await {
+                self.prune().await;
+            }
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn is_on_duty(&self) -> bool {
+        let now = self.clock.now();
+        let lease = Lease {
+            owner: self.node,
+            until: now.after(DUTY_LASTS),
+        };
+        match self.store.take_duty(Duty::Janitor, lease, now).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::warn!(%error, "it could not be found out whose turn it is to delete what is old");
+                false
             }
         }
     }

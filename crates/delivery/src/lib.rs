@@ -9,7 +9,9 @@ pub mod gates;
 pub mod instances;
 pub mod jitter;
 pub mod measure;
+pub mod membership;
 pub mod runner;
+pub mod shelf;
 pub mod vault;
 
 mod fanout;

@@ -24,6 +24,7 @@ use crate::jitter::Jitter;
 use crate::lanes::{Lanes, Permit};
 use crate::lease::Leases;
 use crate::measure::{self, Attempts};
+use crate::membership::{Membership, Sharers};
 use crate::persist::give_back;
 use crate::planner::Planner;
 use crate::retry::Retries;
@@ -37,6 +38,8 @@ const FIRST_PAGE_MAX: usize = 32;
 /// How a node delivers.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Whether this node delivers. One that does not accepts publishes and leaves all work to those that do.
+    pub is_worker: bool,
     /// Devices per page.
     pub page_length: usize,
     /// Deliveries in flight per job at most, whatever the gateways could take.
@@ -68,6 +71,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            is_worker: true,
             page_length: 1000,
             in_flight_max: 1000,
             hosts: HostLimits::default(),
@@ -91,6 +95,7 @@ impl Settings {
         store: &Arc<dyn Store>,
         instances: Arc<Instances>,
         clock: Arc<dyn Clock>,
+        sharers: Sharers,
         stopping: CancellationToken,
     ) -> Sender {
         Sender {
@@ -99,9 +104,40 @@ impl Settings {
             clock,
             backoff: self.backoff,
             jitter: self.jitter.clone(),
-            gates: Arc::new(Gates::new(self.hosts)),
+            gates: Arc::new(Gates::new(self.hosts, sharers)),
             attempts: Arc::new(Attempts::new()),
             in_flight_max: self.in_flight_max,
+            stopping,
+        }
+    }
+
+    fn membership(
+        &self,
+        store: &Arc<dyn Store>,
+        leases: &Leases,
+        stopping: CancellationToken,
+    ) -> Membership {
+        Membership {
+            store: Arc::clone(store),
+            clock: Arc::clone(&leases.clock),
+            node: leases.owner,
+            is_worker: self.is_worker,
+            sharers: Sharers::default(),
+            stopping,
+        }
+    }
+
+    fn janitor(
+        &self,
+        store: &Arc<dyn Store>,
+        leases: &Leases,
+        stopping: CancellationToken,
+    ) -> Janitor {
+        Janitor {
+            store: Arc::clone(store),
+            clock: Arc::clone(&leases.clock),
+            node: leases.owner,
+            keep_publishes: self.keep_publishes,
             stopping,
         }
     }
@@ -157,12 +193,13 @@ struct Shared {
     wake: Notify,
     /// Wakes the schedule: a publish may be due earlier than it knows.
     scheduled: Arc<Notify>,
+    membership: Membership,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Runner {
-    /// Starts delivery: what waits in the store is taken up at once.
+    /// Starts delivery: what waits in the store is taken up at once, by a node that delivers.
     pub fn start(
         settings: Settings,
         store: Arc<dyn Store>,
@@ -175,7 +212,14 @@ impl Runner {
             length: settings.lease,
             clock: Arc::clone(&clock),
         };
-        let sender = settings.sender(&store, instances, Arc::clone(&clock), stopping.clone());
+        let membership = settings.membership(&store, &leases, stopping.clone());
+        let sender = settings.sender(
+            &store,
+            instances,
+            Arc::clone(&clock),
+            membership.sharers.clone(),
+            stopping.clone(),
+        );
         let retries = Retries {
             store: Arc::clone(&store),
             sender: sender.clone(),
@@ -183,12 +227,7 @@ impl Runner {
             clock: Arc::clone(&clock),
             poll: settings.poll,
         };
-        let janitor = Janitor {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            keep_publishes: settings.keep_publishes,
-            stopping: stopping.clone(),
-        };
+        let janitor = settings.janitor(&store, &leases, stopping.clone());
         let fanout = Fanout {
             store: Arc::clone(&store),
             sender,
@@ -220,17 +259,27 @@ impl Runner {
             leases,
             wake: Notify::new(),
             scheduled: Arc::clone(&schedule.wake),
+            membership: membership.clone(),
             stopping,
             tasks: TaskTracker::new(),
         };
         let runner = Self {
             shared: Arc::new(shared),
         };
-        runner.shared.tasks.spawn(retries.run());
-        runner.shared.tasks.spawn(janitor.run());
-        runner.shared.tasks.spawn(schedule.run(runner.clone()));
-        runner.shared.tasks.spawn(runner.clone().take_up());
+        let tasks = &runner.shared.tasks;
+        tasks.spawn(membership.run());
+        if runner.shared.settings.is_worker {
+            tasks.spawn(retries.run());
+            tasks.spawn(janitor.run());
+            tasks.spawn(schedule.run(runner.clone()));
+            tasks.spawn(runner.clone().take_up());
+        }
         runner
+    }
+
+    /// Tells the other nodes of this one, before anybody relies on it. Afterwards it does so by itself.
+    pub async fn join(&self) -> Result<(), StoreError> {
+        self.shared.membership.present().await
     }
 
     /// Accepts a publish. When this returns, it is durable, and this node is on it (or, if it has its hands full, whoever
@@ -308,13 +357,14 @@ impl Runner {
         })
     }
 
-    /// A place in the express lane, with the lease that goes with it, if one is free and the node is not stopping.
+    /// A place in the express lane, with the lease that goes with it, if one is free and the node delivers and is not stopping.
     fn enter(&self) -> (Option<Permit>, Option<Lease>) {
         let shared = &self.shared;
-        let permit = if shared.stopping.is_cancelled() {
-            None
-        } else {
+        let takes_work = shared.settings.is_worker && !shared.stopping.is_cancelled();
+        let permit = if takes_work {
             shared.lanes.try_enter()
+        } else {
+            None
         };
         let lease = permit.is_some().then(|| shared.leases.new_lease());
         (permit, lease)
@@ -348,6 +398,7 @@ impl Runner {
                 "some deliveries were still in flight at the end of the grace period; they will be sent again"
             );
         }
+        self.shared.membership.depart().await;
     }
 
     fn spawn(&self, job: Job, permit: Permit) {
@@ -391,6 +442,7 @@ impl Runner {
                 biased;
                 () = shared.stopping.cancelled() => {}
                 () = woken => {}
+                () = shared.store.wait_for_work() => {}
                 () = tokio::time::sleep(shared.settings.poll) => {}
             }
         }

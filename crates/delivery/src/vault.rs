@@ -8,10 +8,13 @@ use domain::credential::{Credential, InvalidCredential};
 use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
 use domain::jws::Es256Key;
-use domain::seal::{MasterKey, SealError};
+use domain::seal::{MasterKey, SealError, Sealed};
+use gateway::Token;
 use store::instances::{
     CredentialRecord, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyRecord,
 };
+
+use crate::shelf;
 
 /// How many characters of a secret key may be shown.
 const HINT_LENGTH: usize = 4;
@@ -134,6 +137,21 @@ impl Vault {
         )?;
         Ok(Credential::from_stored(record.platform, &bytes)?)
     }
+
+    /// A provider or access token to be shared under this name.
+    pub(crate) fn seal_token(&self, name: &str, token: &Token) -> Result<Sealed, SealError> {
+        self.0.seal(&token_context(name), &shelf::to_bytes(token))
+    }
+
+    /// The token that was shared under this name.
+    pub(crate) fn open_token(&self, name: &str, sealed: &Sealed) -> Result<Token, VaultError> {
+        let bytes = self.0.open(&token_context(name), sealed)?;
+        shelf::from_bytes(&bytes).ok_or(VaultError::Key)
+    }
+}
+
+fn token_context(name: &str) -> String {
+    format!("provider-token/{name}")
 }
 
 fn vapid_context(instance: InstanceId) -> String {

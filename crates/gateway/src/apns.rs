@@ -19,6 +19,7 @@ use domain::outcome::Outcome;
 use domain::payload::Rendered;
 
 use crate::http::{Destination, HttpClient, Target};
+use crate::shelf::TokenShelf;
 use crate::{Attempt, Delivery, wrong_platform};
 use auth::ProviderTokens;
 use request::Parts;
@@ -54,6 +55,7 @@ impl Registry {
         credential: &Arc<ApnsCredential>,
         http: &HttpClient,
         clock: &Arc<dyn Clock>,
+        shelf: &Arc<dyn TokenShelf>,
     ) -> Arc<Apns> {
         let key = Key {
             team_id: credential.team_id().into(),
@@ -63,7 +65,11 @@ impl Registry {
         let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         let gateway = gateways.entry(key).or_insert_with(|| {
             Arc::new(Apns {
-                tokens: ProviderTokens::new(Arc::clone(credential), Arc::clone(clock)),
+                tokens: ProviderTokens::new(
+                    Arc::clone(credential),
+                    Arc::clone(clock),
+                    Arc::clone(shelf),
+                ),
                 clock: Arc::clone(clock),
                 production: http.own_destination(self.production.clone()),
                 sandbox: http.own_destination(self.sandbox.clone()),
@@ -140,20 +146,21 @@ impl Apns {
             ApnsEnvironment::Production => &self.production,
             ApnsEnvironment::Sandbox => &self.sandbox,
         };
-        let Ok(token) = self.tokens.current() else {
-            return signing_failed();
+        let token = match self.tokens.current().await {
+            Ok(token) => token,
+            Err(none) => return Verdict::Final(none.outcome()),
         };
         let verdict = self.ask_with(destination, parts, body, &token.header).await;
         let response::Answered::ExpiredToken = verdict else {
             return verdict.verdict();
         };
-        match self.tokens.renew(&token) {
+        match self.tokens.renew(&token).await {
             Ok(Some(renewed)) => self
                 .ask_with(destination, parts, body, &renewed.header)
                 .await
                 .verdict(),
             Ok(None) => response::Answered::ExpiredToken.verdict(),
-            Err(_) => signing_failed(),
+            Err(none) => Verdict::Final(none.outcome()),
         }
     }
 
@@ -170,8 +177,4 @@ impl Apns {
             Err(failure) => response::Answered::Verdict(Verdict::Final(failure.outcome())),
         }
     }
-}
-
-fn signing_failed() -> Verdict {
-    Verdict::Final(Outcome::retry("signing_failed"))
 }

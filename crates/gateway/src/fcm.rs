@@ -19,6 +19,7 @@ use domain::payload::Rendered;
 use http::uri::PathAndQuery;
 
 use crate::http::{Destination, HttpClient, Target};
+use crate::shelf::TokenShelf;
 use crate::{Delivery, wrong_platform};
 use auth::{AccessToken, AccessTokens};
 use response::Answered;
@@ -67,6 +68,7 @@ impl Registry {
         credential: &Arc<FcmCredential>,
         http: &HttpClient,
         clock: &Arc<dyn Clock>,
+        shelf: &Arc<dyn TokenShelf>,
     ) -> Arc<Fcm> {
         let key = Key {
             client_email: credential.client_email().into(),
@@ -79,7 +81,12 @@ impl Registry {
         let gateway = gateways.entry(key).or_insert_with(|| {
             Arc::new(Fcm {
                 path: request::path(credential.project_id()),
-                tokens: AccessTokens::new(Arc::clone(credential), Arc::clone(clock), http.clone()),
+                tokens: AccessTokens::new(
+                    Arc::clone(credential),
+                    Arc::clone(clock),
+                    http.clone(),
+                    Arc::clone(shelf),
+                ),
                 clock: Arc::clone(clock),
                 destination: http.own_destination(self.target.clone()),
             })

@@ -12,10 +12,11 @@ mod host_sign;
 mod http;
 #[cfg(feature = "simulation")]
 mod scripted;
+mod shelf;
 mod webpush;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::clock::Clock;
@@ -31,6 +32,7 @@ pub use host_sign::HostSign;
 pub use http::{Guard, Refused};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
+pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};
 
 /// How gateways are reached.
 #[derive(Debug, Clone)]
@@ -110,6 +112,8 @@ struct Inner {
     apns: apns::Registry,
     fcm: fcm::Registry,
     web: webpush::Registry,
+    /// Set once, by whoever shares tokens or by the first who needs one.
+    shelf: OnceLock<Arc<dyn TokenShelf>>,
 }
 
 /// All gateways. Cheap to clone.
@@ -142,6 +146,7 @@ impl Gateways {
             web: webpush::Registry::new(contact.into()),
             http,
             clock,
+            shelf: OnceLock::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -160,6 +165,21 @@ impl Gateways {
         }
     }
 
+    /// Shares provider and access tokens with other nodes by this shelf. To be called before any channel is made; afterwards it
+    /// has no effect, and is refused.
+    ///
+    /// # Errors
+    /// The shelf, where it came too late.
+    pub fn share_tokens(&self, shelf: Arc<dyn TokenShelf>) -> Result<(), Arc<dyn TokenShelf>> {
+        self.inner.shelf.set(shelf)
+    }
+
+    fn shelf(&self) -> &Arc<dyn TokenShelf> {
+        self.inner
+            .shelf
+            .get_or_init(|| Arc::new(shelf::OwnShelf::default()))
+    }
+
     /// The way to APNs for whoever holds this credential. Channels of the same credential share connections and token.
     #[expect(
         clippy::needless_pass_by_value,
@@ -167,7 +187,9 @@ impl Gateways {
     )]
     pub fn apns(&self, credential: Arc<ApnsCredential>) -> Channel {
         let inner = &self.inner;
-        let gateway = inner.apns.gateway(&credential, &inner.http, &inner.clock);
+        let gateway = inner
+            .apns
+            .gateway(&credential, &inner.http, &inner.clock, self.shelf());
         self.channel(Way::Apns(gateway))
     }
 
@@ -178,7 +200,9 @@ impl Gateways {
     )]
     pub fn fcm(&self, credential: Arc<FcmCredential>) -> Channel {
         let inner = &self.inner;
-        let gateway = inner.fcm.gateway(&credential, &inner.http, &inner.clock);
+        let gateway = inner
+            .fcm
+            .gateway(&credential, &inner.http, &inner.clock, self.shelf());
         self.channel(Way::Fcm(gateway))
     }
 

@@ -1,8 +1,8 @@
 //! Access tokens for service accounts (RFC 7523: a signed assertion is exchanged for a token). Google: Using OAuth 2.0 for
 //! server to server applications.
 //!
-//! Invariant: at most one exchange is under way per credential, and after a failed one there is a pause, so that a thousand
-//! waiting deliveries do not ask a thousand times.
+//! Invariant: at most one exchange is under way per credential, on whichever node, and after a failed one there is a pause, so
+//! that a thousand waiting deliveries do not ask a thousand times. All nodes use the token that one of them got.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use url::Url;
 
 use super::{request, response};
 use crate::http::{Failure, HttpClient};
+use crate::shelf::{self, Shelved, Token, TokenShelf};
 
 /// What the token is for. Firebase: Authorize send requests.
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -27,6 +28,10 @@ const ASSERTION_LIFETIME: Duration = Duration::from_secs(3600);
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 /// How long the failure of an exchange is the answer to all who ask.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often, and after how long each time, to look whether another node has got the token.
+const LOOKS_MAX: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 struct Header<'a> {
@@ -51,6 +56,15 @@ pub(super) struct AccessToken {
 }
 
 impl AccessToken {
+    fn of(token: &Token) -> Option<Self> {
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.text)).ok()?;
+        header.set_sensitive(true);
+        Some(Self {
+            header,
+            renew_at: token.renew_at,
+        })
+    }
+
     /// The `authorization` header, marked as sensitive.
     pub(super) fn header(&self) -> &HeaderValue {
         &self.header
@@ -62,6 +76,9 @@ pub(super) struct AccessTokens {
     credential: Arc<FcmCredential>,
     clock: Arc<dyn Clock>,
     http: HttpClient,
+    shelf: Arc<dyn TokenShelf>,
+    /// What the shelf knows them by.
+    name: String,
     current: RwLock<Option<Arc<AccessToken>>>,
     /// Held during an exchange; the last failure, and when.
     exchange: tokio::sync::Mutex<Option<(Outcome, Instant)>>,
@@ -72,8 +89,18 @@ impl AccessTokens {
         credential: Arc<FcmCredential>,
         clock: Arc<dyn Clock>,
         http: HttpClient,
+        shelf: Arc<dyn TokenShelf>,
     ) -> Self {
+        let parts = [
+            credential.client_email().as_bytes(),
+            credential.project_id().as_bytes(),
+            credential.private_key_id().as_bytes(),
+            credential.token_uri().as_bytes(),
+            credential.key().public_key(),
+        ];
         Self {
+            name: shelf::name("fcm", &parts),
+            shelf,
             credential,
             clock,
             http,
@@ -117,7 +144,7 @@ impl AccessTokens {
         {
             return Err(outcome.clone());
         }
-        match self.fetch().await {
+        match self.obtain(refused).await {
             Ok(token) => {
                 let token = Arc::new(token);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) =
@@ -137,7 +164,51 @@ impl AccessTokens {
         }
     }
 
-    async fn fetch(&self) -> Result<AccessToken, Outcome> {
+    /// The token that another node has got, or one for all nodes.
+    async fn obtain(&self, refused: Option<&AccessToken>) -> Result<AccessToken, Outcome> {
+        for _ in 0..LOOKS_MAX {
+            if let Some(token) = self.usable(self.look().await?.as_ref(), refused) {
+                return Ok(token);
+            }
+            let reserved = self.shelf.reserve(&self.name).await;
+            if reserved.map_err(|_| out_of_reach())? {
+                let obtained = self.obtain_for_all(refused).await;
+                self.shelf.give_up(&self.name).await;
+                return obtained;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(Outcome::retry("access_token_pending"))
+    }
+
+    async fn obtain_for_all(&self, refused: Option<&AccessToken>) -> Result<AccessToken, Outcome> {
+        // Whoever had the turn before may have got one.
+        let there = self.look().await?;
+        if let Some(token) = self.usable(there.as_ref(), refused) {
+            return Ok(token);
+        }
+        let version = there.map(|there| there.version);
+        let put = self.shelf.put(&self.name, version, self.fetch().await?);
+        let shelved = put.await.map_err(|_| out_of_reach())?;
+        AccessToken::of(&shelved.token).ok_or_else(|| Outcome::retry("token_malformed"))
+    }
+
+    async fn look(&self) -> Result<Option<Shelved>, Outcome> {
+        let looked = self.shelf.look(&self.name).await;
+        looked.map_err(|_| out_of_reach())
+    }
+
+    fn usable(
+        &self,
+        there: Option<&Shelved>,
+        refused: Option<&AccessToken>,
+    ) -> Option<AccessToken> {
+        let token = AccessToken::of(&there?.token)?;
+        let is_refused = refused.is_some_and(|refused| refused.header == token.header);
+        (self.clock.now() < token.renew_at && !is_refused).then_some(token)
+    }
+
+    async fn fetch(&self) -> Result<Token, Outcome> {
         let now = self.clock.now();
         let header = Header {
             alg: "RS256",
@@ -175,14 +246,22 @@ impl AccessTokens {
         let make = || Some(request::token(destination.target(), &path, &body));
         let answer = destination.send(make, body.clone()).await.map_err(failed)?;
         let granted = response::read_token(&answer, self.clock.now())?;
-        let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token))
-            .map_err(|_| Outcome::retry("token_malformed"))?;
-        header.set_sensitive(true);
         // Counted from before the question, so never too long. A token with a very short life is used for half of it.
         let margin = RENEW_BEFORE.min(granted.lifetime / 2);
-        Ok(AccessToken {
-            header,
+        let token = Token {
+            text: granted.access_token,
+            issued_at: now,
             renew_at: now.after(granted.lifetime.saturating_sub(margin)),
-        })
+        };
+        // What no header can carry must not reach the other nodes.
+        match AccessToken::of(&token) {
+            Some(_) => Ok(token),
+            None => Err(Outcome::retry("token_malformed")),
+        }
     }
+}
+
+/// It cannot be found out which token the other nodes use.
+fn out_of_reach() -> Outcome {
+    Outcome::retry("access_token_unavailable")
 }
