@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use delivery::instances::Instances;
 use delivery::runner::Runner;
+use delivery::shelf::StoreShelf;
 use delivery::vault::Vault;
 use domain::clock::{Clock, SystemClock};
 use gateway::{GatewayError, Gateways};
+use store::moving::Moving;
 use store::postgres::PostgresStore;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Store, StoreError};
@@ -53,6 +55,12 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// It is half full.
+    #[error(
+        "everything is being moved into the database {0}, and not all is there: give the same `heliostat migrate` again, or \
+         use another database"
+    )]
+    BeingFilled(Database),
     /// What the gateways need.
     #[error("cannot set up the gateways: {0}")]
     Gateway(#[from] GatewayError),
@@ -84,7 +92,21 @@ pub struct App {
 /// that work on the database beside it. The master key comes first: it is made only where there is no database yet.
 pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), StartError> {
     let vault = Vault::new(config.master_key()?);
-    let opened: Result<Arc<dyn Store>, StoreError> = match &config.database {
+    let store = open_moving(config).await?;
+    let failed = |source| StartError::Store {
+        database: config.database.clone(),
+        source,
+    };
+    if store.is_being_filled().await.map_err(failed)? {
+        return Err(StartError::BeingFilled(config.database.clone()));
+    }
+    Ok((store, vault))
+}
+
+/// Opens what a configuration says everything is kept in, for who moves it: whether it is whole or not, and without the
+/// master key, since what is sealed stays sealed.
+pub async fn open_moving(config: &Config) -> Result<Arc<dyn Moving>, StartError> {
+    let opened: Result<Arc<dyn Moving>, StoreError> = match &config.database {
         Database::Sqlite(path) => SqliteStore::open(path, SqliteSettings::default())
             .await
             .map(|store| Arc::new(store) as _),
@@ -96,7 +118,7 @@ pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), Star
         database: config.database.clone(),
         source,
     })?;
-    Ok((store, vault))
+    Ok(store)
 }
 
 impl App {
@@ -123,19 +145,7 @@ impl App {
         let (listener, local_addr) = listen(config.listen).await?;
         let gateways = Gateways::new(gateway_config(&config.outbound), Arc::clone(&clock))?;
         let (store, vault) = open_store(&config).await?;
-
-        let instances = Instances::new(
-            Arc::clone(&store),
-            vault.clone(),
-            gateways.clone(),
-            Arc::clone(&clock),
-        );
-        let runner = Runner::start(
-            config.delivery.clone(),
-            Arc::clone(&store),
-            Arc::clone(&instances),
-            Arc::clone(&clock),
-        );
+        let (instances, runner) = deliver(&config, &store, &vault, &gateways, &clock).await?;
         let scheme = config.scheme();
         let public_url = config
             .public_url
@@ -171,9 +181,12 @@ impl App {
         app.tasks
             .spawn(keep_metrics_small(app.shared.stopping.clone()));
         let connections = Connections {
-            router: http::router(Api {
-                shared: Arc::clone(&app.shared),
-            }),
+            router: http::router(
+                Api {
+                    shared: Arc::clone(&app.shared),
+                },
+                config.roles,
+            ),
             tls,
             limits: config.limits,
             stopping: app.shared.stopping.clone(),
@@ -182,7 +195,7 @@ impl App {
         };
         app.tasks.spawn(connections.accept(listener));
         tracing::info!(
-            address = %local_addr, database = %config.database, public_url = app.url(),
+            address = %local_addr, database = %config.database, roles = %config.roles, public_url = app.url(),
             "listening on {}://{local_addr}", scheme
         );
         Ok(app)
@@ -253,6 +266,46 @@ pub async fn run_until(
     shutdown.await;
     app.stop().await;
     Ok(())
+}
+
+/// Sets delivery going, as one of the nodes on the store.
+async fn deliver(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    vault: &Vault,
+    gateways: &Gateways,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Instances>, Runner), StartError> {
+    let failed = |source| StartError::Store {
+        database: config.database.clone(),
+        source,
+    };
+    let shelf = StoreShelf::new(Arc::clone(store), vault.clone(), Arc::clone(clock));
+    // The gateways are new: nobody else has given them a shelf.
+    let _ = gateways.share_tokens(Arc::new(shelf));
+    if config.roles.worker {
+        let ended = store.succeed_the_dead().await.map_err(failed)?;
+        if ended > 0 {
+            tracing::info!(
+                ended,
+                "took up the work of a server that did not stop in order"
+            );
+        }
+    }
+    let instances = Instances::new(
+        Arc::clone(store),
+        vault.clone(),
+        gateways.clone(),
+        Arc::clone(clock),
+    );
+    let runner = Runner::start(
+        config.delivery.clone(),
+        Arc::clone(store),
+        Arc::clone(&instances),
+        Arc::clone(clock),
+    );
+    runner.join().await.map_err(failed)?;
+    Ok((instances, runner))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

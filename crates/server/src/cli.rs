@@ -17,6 +17,7 @@ mod import;
 mod instance;
 mod key;
 mod man;
+mod migrate;
 mod output;
 mod progress;
 mod publish;
@@ -64,6 +65,7 @@ enum Command {
     Health(health::Health),
     Completions(completions::Completions),
     Man(man::Manual),
+    Migrate(migrate::Migrate),
 }
 
 /// Runs what was typed.
@@ -92,6 +94,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Health(health) => block_on(health.run()),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
+        Command::Migrate(migrate) => block_on(migrate.run()),
     }
 }
 

@@ -8,6 +8,7 @@ mod database;
 mod layers;
 mod master_key;
 mod raw;
+mod roles;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use store::postgres::PostgresSettings;
 use url::Url;
 
 pub use database::Database;
+pub use roles::Roles;
 
 /// The defaults, documented key by key.
 pub const DEFAULTS: &str = include_str!("../../../config.default.toml");
@@ -121,6 +123,8 @@ pub struct Overrides {
     pub database: Option<String>,
     /// `public_url`
     pub public_url: Option<String>,
+    /// `roles`
+    pub roles: Option<String>,
     /// `log.filter`
     pub log_filter: Option<String>,
     /// Any other setting, by its path (`limits.connections_max`) and in the words of the environment.
@@ -231,6 +235,8 @@ pub struct Config {
     pub database: Database,
     /// Connections to PostgreSQL, where everything is kept there.
     pub postgres: PostgresSettings,
+    /// What this node does.
+    pub roles: Roles,
     /// What the server is called from outside, if that was set; see [`crate::app::App::url`].
     pub public_url: Option<String>,
     /// Where the master key comes from; see [`Config::master_key`].

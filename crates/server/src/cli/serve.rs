@@ -21,6 +21,9 @@ pub(crate) struct Serve {
     /// What the server is called from outside, such as `https://push.example.com` [env: HELIOSTAT_PUBLIC_URL].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// What this node does: api, worker, or both [env: HELIOSTAT_ROLES] [default: api,worker].
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
     /// What is logged: a level, or a filter such as info,gateway=debug [env: HELIOSTAT_LOG_FILTER] [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -36,6 +39,7 @@ impl Serve {
         let config = self.settings.load_with(Overrides {
             listen: self.listen,
             public_url: self.public_url,
+            roles: self.roles,
             log_filter: self.log,
             others: self.set,
             ..Overrides::default()

@@ -50,6 +50,7 @@ fn lay_others(
         listen,
         database,
         public_url,
+        roles,
         log_filter,
         others,
     } = overrides;
@@ -57,6 +58,7 @@ fn lay_others(
         ("listen", listen),
         ("database", database),
         ("public_url", public_url),
+        ("roles", roles),
         ("log.filter", log_filter),
     ];
     let named = named

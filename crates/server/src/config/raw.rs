@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::database::{self, RawPostgres};
-use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, TlsFiles};
+use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Roles, TlsFiles};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 
@@ -19,6 +19,7 @@ const DAY_SECS: i64 = 24 * 60 * 60;
 struct RawConfig {
     listen: String,
     database: String,
+    roles: Vec<String>,
     public_url: String,
     master_key_file: String,
     worker_threads: i64,
@@ -126,6 +127,7 @@ pub(super) fn check(
         .map_err(|error: toml::de::Error| ConfigError::Defaults(error.message().to_owned()))?;
     let database = database::parse(&raw.database)?;
     let public_url = set(&raw.public_url).map(public_url).transpose()?;
+    let roles = Roles::parse(&raw.roles).map_err(|message| invalid("roles", message))?;
     let master_key_source = database::master_key_source(&raw.master_key_file, &database, env)?;
     let threads = within("worker_threads", raw.worker_threads, 0, 1024)?;
     Ok(Config {
@@ -139,7 +141,11 @@ pub(super) fn check(
         limits: limits(&raw.limits)?,
         log: log(&raw.log)?,
         tls: tls(&raw.tls)?,
-        delivery: delivery(&raw)?,
+        delivery: Settings {
+            is_worker: roles.worker,
+            ..delivery(&raw)?
+        },
+        roles,
         shutdown_grace: secs(
             "shutdown.grace_secs",
             within("shutdown.grace_secs", raw.shutdown.grace_secs, 0, 3600)?,

@@ -14,20 +14,30 @@ use super::{
     Api, admin_api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi,
     publish_api, reporting_api,
 };
+use crate::config::Roles;
 
-/// The whole HTTP side. From the outside in: cross-origin rules, log and counts, the bounds of a request, the routes.
-pub(crate) fn router(api: Api) -> Router {
-    Router::new()
+/// The whole HTTP side, or, of a node that answers no requests of others, health and metrics alone. From the outside in:
+/// cross-origin rules, log and counts, the bounds of a request, the routes.
+pub(crate) fn router(api: Api, roles: Roles) -> Router {
+    let mut router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics))
-        .route("/openapi.json", get(openapi::show))
-        .merge(device_api::routes())
-        .merge(publish_api::routes())
-        .merge(customer_api::routes())
-        .merge(reporting_api::routes())
-        .merge(admin_api::routes())
-        .fallback(async || ApiError::RouteNotFound)
+        .route("/metrics", get(metrics::metrics));
+    if roles.api {
+        router = router
+            .route("/openapi.json", get(openapi::show))
+            .merge(device_api::routes())
+            .merge(publish_api::routes())
+            .merge(customer_api::routes())
+            .merge(reporting_api::routes())
+            .merge(admin_api::routes())
+            .fallback(async || ApiError::RouteNotFound);
+    } else {
+        // Not 404, which tells a device that it is gone.
+        router = router
+            .fallback(async || ApiError::NotReady("this node delivers, and answers no requests"));
+    }
+    router
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))

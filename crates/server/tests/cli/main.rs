@@ -10,6 +10,7 @@
 mod credential;
 mod demo;
 mod instance;
+mod migrate;
 mod program;
 mod publish;
 mod serve;
