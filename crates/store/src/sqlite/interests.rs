@@ -32,11 +32,10 @@ pub(super) fn intern(
     if let Some(interest) = number(connection, instance, name)? {
         return Ok(interest);
     }
-    Ok(connection
-        .prepare_cached(
-            "INSERT INTO interests (instance, name) VALUES (?1, ?2) RETURNING interest",
-        )?
-        .query_row(params![instance, name.as_str()], |row| row.get(0))?)
+    connection
+        .prepare_cached("INSERT INTO interests (instance, name) VALUES (?1, ?2)")?
+        .execute(params![instance, name.as_str()])?;
+    Ok(connection.last_insert_rowid())
 }
 
 pub(super) fn subscribe(

@@ -33,26 +33,22 @@ pub(super) fn insert(
     lease: Option<Lease>,
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO jobs (publish, cursor, range_end, fence, owner, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         RETURNING job",
+        "INSERT INTO jobs (publish, cursor, range_end, fence, owner, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let fence = i64::from(lease.is_some());
     let mut claimed = Vec::new();
     for (cursor, end) in ranges {
-        let job: i64 = statement.query_row(
-            params![
-                publish,
-                cursor,
-                end,
-                fence,
-                lease.map(|lease| *lease.owner.as_bytes()),
-                lease.map_or(0, |lease| lease.until.as_millis())
-            ],
-            |row| row.get(0),
-        )?;
+        statement.execute(params![
+            publish,
+            cursor,
+            end,
+            fence,
+            lease.map(|lease| *lease.owner.as_bytes()),
+            lease.map_or(0, |lease| lease.until.as_millis())
+        ])?;
         if lease.is_some() {
             claimed.push(Claimed {
-                job: JobId(job),
+                job: JobId(connection.last_insert_rowid()),
                 publish,
                 cursor: DeviceOrdinal(*cursor),
                 end: DeviceOrdinal(*end),
@@ -165,17 +161,23 @@ pub(super) fn advance(
     })
 }
 
-/// Deletes a job whose last page is done.
+/// Deletes a job whose last page is done. Reads first: `RETURNING` would open a table for the one row that it returns.
 pub(super) fn complete(
     connection: &Connection,
     job: JobId,
     fence: Fence,
 ) -> Result<Advanced, StoreError> {
-    let deleted = connection
-        .prepare_cached("DELETE FROM jobs WHERE job = ?1 AND fence = ?2 RETURNING publish")?
+    let publish = connection
+        .prepare_cached("SELECT publish FROM jobs WHERE job = ?1 AND fence = ?2")?
         .query_row([job.0, fence.0], |row| row.get(0))
         .optional()?;
-    Ok(deleted.map_or(Advanced::Lost, Advanced::To))
+    let Some(publish) = publish else {
+        return Ok(Advanced::Lost);
+    };
+    connection
+        .prepare_cached("DELETE FROM jobs WHERE job = ?1")?
+        .execute([job.0])?;
+    Ok(Advanced::To(publish))
 }
 
 /// How much work waits, of jobs and of retries.

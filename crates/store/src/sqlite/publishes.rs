@@ -102,25 +102,23 @@ fn insert(
     let publish = &*new.publish;
     let accepted_at = publish.accepted_at.as_millis();
     let is_later = publish.send_at > publish.accepted_at;
-    Ok(connection
+    connection
         .prepare_cached(
             "INSERT INTO publishes (instance, id, accepted_at, finished_at, state, send_at, expires_at, named, named_count)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING publish",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
-        .query_row(
-            params![
-                instance,
-                publish.id.uuid().as_bytes(),
-                accepted_at,
-                (state == FINISHED).then_some(accepted_at),
-                state,
-                is_later.then(|| publish.send_at.as_millis()),
-                publish.expires_at.map(Timestamp::as_millis),
-                new.audience.kind().as_str(),
-                columns::limit(new.audience.named())
-            ],
-            |row| row.get(0),
-        )?)
+        .execute(params![
+            instance,
+            publish.id.uuid().as_bytes(),
+            accepted_at,
+            (state == FINISHED).then_some(accepted_at),
+            state,
+            is_later.then(|| publish.send_at.as_millis()),
+            publish.expires_at.map(Timestamp::as_millis),
+            new.audience.kind().as_str(),
+            columns::limit(new.audience.named())
+        ])?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// Numbers of the interests or users that somebody is subscribed to or bound to; the others have no devices. For users, all

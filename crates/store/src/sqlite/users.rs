@@ -27,9 +27,10 @@ pub(super) fn insert(
     instance: i64,
     id: &UserId,
 ) -> Result<i64, StoreError> {
-    Ok(connection
-        .prepare_cached("INSERT INTO users (instance, id) VALUES (?1, ?2) RETURNING user_number")?
-        .query_row(params![instance, id.as_str()], |row| row.get(0))?)
+    connection
+        .prepare_cached("INSERT INTO users (instance, id) VALUES (?1, ?2)")?
+        .execute(params![instance, id.as_str()])?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// Counts and binds in one transaction of the one writer, so no two calls can both take the last place.

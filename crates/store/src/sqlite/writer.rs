@@ -2,8 +2,8 @@
 //! only then answers.
 //!
 //! A commit to disk costs about as much as a thousand small changes, so whatever arrives while one commit is under way
-//! shares the next. Each operation of a group has a savepoint of its own: one that fails, or panics, undoes itself alone. If
-//! the commit fails, every operation of the group failed.
+//! shares the next. An operation that fails, or panics, undoes itself alone: its group is then run again, each operation
+//! behind a savepoint of its own. If the commit fails, every operation of the group failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl From<rusqlite::Error> for Lost {
 
 /// Something to be done within a transaction, and somebody who waits for its answer.
 trait Operation: Send + std::fmt::Debug {
-    /// Whether it succeeded; if not, what it wrote is undone.
+    /// Whether it succeeded; if not, what it wrote is undone. May be run again, when what it wrote was undone.
     fn run(&mut self, connection: &Connection) -> bool;
     /// It panicked.
     fn panicked(&mut self);
@@ -82,7 +82,7 @@ trait Operation: Send + std::fmt::Debug {
 }
 
 struct Task<T, F> {
-    work: Option<F>,
+    work: F,
     result: Result<T, StoreError>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -96,12 +96,10 @@ impl<T, F> std::fmt::Debug for Task<T, F> {
 impl<T, F> Operation for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    F: Fn(&Connection) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
-        if let Some(work) = self.work.take() {
-            self.result = work(connection);
-        }
+        self.result = (self.work)(connection);
         self.result.is_ok()
     }
 
@@ -151,15 +149,15 @@ impl Writer {
     }
 
     /// Runs `work` as a part of the next transaction. When this returns `Ok`, it is on disk. The work is done even if the
-    /// caller stops waiting.
+    /// caller stops waiting; it may be undone and done anew, so it changes nothing but the database.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
         let task = Task {
-            work: Some(work),
+            work,
             result: Err(unavailable("the operation was not run")),
             caller,
         };
@@ -257,17 +255,26 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
 /// Runs a group in one transaction.
 fn apply(connection: &Connection, group: &mut [Box<dyn Operation>]) -> Result<(), Lost> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    if let [alone] = group {
-        // The transaction is its savepoint.
-        let end = if attempt(connection, alone.as_mut()) {
-            "COMMIT"
-        } else {
-            "ROLLBACK"
-        };
+    // Almost always all of them succeed, and then none of them needs a savepoint, for which SQLite would keep a copy of each
+    // page that an operation touches.
+    for operation in group.iter_mut() {
+        let succeeded = attempt(connection, operation.as_mut());
         check_open(connection)?;
-        execute(connection, end)?;
-        return Ok(());
+        if !succeeded {
+            execute(connection, "ROLLBACK")?;
+            return match group {
+                [_alone] => Ok(()),
+                _ => apply_each(connection, group),
+            };
+        }
     }
+    execute(connection, "COMMIT")?;
+    Ok(())
+}
+
+/// The same for a group in which an operation fails, so that those that succeed are written.
+fn apply_each(connection: &Connection, group: &mut [Box<dyn Operation>]) -> Result<(), Lost> {
+    execute(connection, "BEGIN IMMEDIATE")?;
     for operation in group {
         execute(connection, "SAVEPOINT operation")?;
         let succeeded = attempt(connection, operation.as_mut());

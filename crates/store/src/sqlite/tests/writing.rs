@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::device::{DeviceId, Platform};
 use rusqlite::Connection;
+use tokio::sync::Notify;
 
 use super::{Folder, NOW, device, instance, registration};
 use crate::sqlite::{SqliteSettings, SqliteStore};
@@ -17,18 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Keeps the writer busy with one operation until the sender is dropped.
 async fn hold(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
-    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let begun = Arc::new(Notify::new());
+    let has_begun = Arc::clone(&begun);
     let own = Arc::clone(store);
     let mut set = tokio::task::JoinSet::new();
     set.spawn(async move {
         let work = move |_: &Connection| {
-            let _ = begun.send(());
+            begun.notify_one();
             let _ = held.recv();
             Ok(())
         };
         own.writer.run(work).await.unwrap();
     });
-    has_begun.await.unwrap();
+    has_begun.notified().await;
     set.detach_all();
     release
 }
@@ -239,16 +241,17 @@ async fn readers_see_what_was_committed_and_nothing_else() {
     let folder = Folder::new();
     let store = folder.open().await;
     instance(&store).await;
-    let (written, was_written) = tokio::sync::oneshot::channel();
+    let written = Arc::new(Notify::new());
+    let was_written = Arc::clone(&written);
     let (release, held) = mpsc::channel::<()>();
     let writing = store.writer.run(move |c| {
         insert(c, "one")?;
-        let _ = written.send(());
+        written.notify_one();
         let _ = held.recv();
         Ok(())
     });
     let looking = async {
-        was_written.await.unwrap();
+        was_written.notified().await;
         assert_eq!(count(&store).await, 0, "not committed yet");
         drop(release);
     };
