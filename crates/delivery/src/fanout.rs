@@ -3,6 +3,7 @@
 //! The next page is read while the one before is sent. A page is settled in one transaction with the job's cursor, so a
 //! crash repeats at most the page in flight. A node that stops settles its page and gives the job back.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use domain::device::DeviceOrdinal;
@@ -55,7 +56,7 @@ impl Fanout {
         let mut page = match &job.first_page {
             Some(page) => page.clone(),
             None => {
-                let read = self.read(job, job.cursor);
+                let read = pin!(self.read(job, job.cursor));
                 self.leases.hold(&*self.store, job, read).await?
             }
         };
@@ -64,16 +65,10 @@ impl Fanout {
             if self.sender.stopping.is_cancelled() {
                 return Ok(self.release(job).await);
             }
-            let sent = self.send(job, &page);
-            let ahead = async {
-                if page.last {
-                    None
-                } else {
-                    Some(self.read(job, page.cursor).await)
-                }
+            let (settlement, next) = {
+                let both = pin!(self.send_and_read_on(job, &page));
+                self.leases.hold(&*self.store, job, both).await?
             };
-            let both = async { tokio::join!(sent, ahead) };
-            let (settlement, next) = self.leases.hold(&*self.store, job, both).await?;
             self.settle(job, &page, settlement).await?;
             let Some(next) = next else {
                 return Ok(Left::Done);
@@ -81,15 +76,19 @@ impl Fanout {
             page = next;
             pages += 1;
             if pages == self.express_pages {
-                self.leases
-                    .hold(
-                        &*self.store,
-                        job,
-                        permit.leave_express(job.publish.instance),
-                    )
-                    .await?;
+                let place = pin!(permit.leave_express(job.publish.instance));
+                self.leases.hold(&*self.store, job, place).await?;
             }
         }
+    }
+
+    /// Sends a page while the next one is read, if there is one.
+    async fn send_and_read_on(&self, job: &Job, page: &Page) -> (Settlement, Option<Page>) {
+        if page.last {
+            return (self.send(job, page).await, None);
+        }
+        let (settlement, next) = tokio::join!(self.send(job, page), self.read(job, page.cursor));
+        (settlement, Some(next))
     }
 
     /// Reads the next page; a store that fails is asked again until it answers or the node stops.

@@ -1,6 +1,7 @@
 //! Holding on to claimed work while it lasts.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,11 +39,13 @@ impl Leases {
     }
 
     /// Prolongs the lease on a job while `work` lasts. Stops waiting for the work once the lease is lost.
+    ///
+    /// The work is borrowed, since it is large, and a future that is moved into another one takes up its room twice.
     pub(crate) async fn hold<T>(
         &self,
         store: &dyn Store,
         job: &Job,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Lost> {
         let renew = || store.renew_job(job.id, job.fence, self.until());
         self.hold_on(work, renew).await
@@ -53,7 +56,7 @@ impl Leases {
         &self,
         store: &dyn Store,
         ids: &[(RetryId, Fence)],
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Lost> {
         let renew = || store.renew_retries(ids.to_vec(), self.until());
         self.hold_on(work, renew).await
@@ -62,24 +65,23 @@ impl Leases {
     /// Prolongs a lease after each third of its length, and sooner again where the store fails.
     async fn hold_on<T, F>(
         &self,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
         mut renew: impl FnMut() -> F,
     ) -> Result<T, Lost>
     where
         F: Future<Output = Result<Settled, StoreError>>,
     {
-        let mut work = std::pin::pin!(work);
         let mut wait = self.length / 3;
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = work.as_mut() => return Ok(done),
                 () = tokio::time::sleep(wait) => {}
             }
             // The work goes on while the store is asked.
             let renewed = tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = work.as_mut() => return Ok(done),
                 renewed = renew() => renewed,
             };
             wait = match renewed {

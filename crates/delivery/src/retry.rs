@@ -1,5 +1,6 @@
 //! Deliveries that wait for another attempt: claims those that are due, sends them, settles them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,10 +80,11 @@ impl Retries {
         let publish = &batch.publish;
         let retries = batch.retries.iter();
         let ids: Vec<_> = retries.map(|retry| (retry.id, retry.fence)).collect();
-        let held = self
-            .leases
-            .hold_retries(&*self.store, &ids, self.send(batch));
-        let settled = match held.await {
+        let held = {
+            let sent = pin!(self.send(batch));
+            self.leases.hold_retries(&*self.store, &ids, sent).await
+        };
+        let settled = match held {
             // The lease ends by itself, and the retries are claimed again.
             Ok(None) => return,
             Ok(Some(settlement)) => self.settle(publish, ids, settlement).await,

@@ -108,14 +108,14 @@ impl Sender {
             batch.personal = Personal::read(store, publish, template, due, stopping).await;
             can_begin = batch.personal.is_some();
         }
-        let batch = batch;
+        let batch = &batch;
         let mut running = FuturesUnordered::new();
         let limit = self.limit(instance, publish);
         loop {
             while can_begin && running.len() < limit && !self.stopping.is_cancelled() {
                 let Some(next) = waiting.next() else { break };
-                let attempt = self.attempt(&batch, next.recipient);
-                running.push(async move { (next, attempt.await) });
+                // Made within, since a future that is moved into another one takes up its room twice.
+                running.push(async move { (next, self.attempt(batch, next.recipient).await) });
             }
             let Some((done, attempt)) = running.next().await else {
                 break;

@@ -93,14 +93,14 @@ impl WebPush {
             Err(EncryptError::TooLong) => return Outcome::rejected("payload_too_large"),
             Err(EncryptError::Key) => return Outcome::rejected("malformed_subscription"),
         };
-        let Some(head) = request::Head::new(subscription, message, authorization, body.len())
-        else {
-            return Outcome::rejected("malformed_request");
+        let parts = request::Parts {
+            subscription,
+            message,
+            authorization,
+            body_length: body.len(),
         };
-        match destination
-            .send(|| Some(head.request(destination.target())), body)
-            .await
-        {
+        let make = || parts.request(destination.target());
+        match destination.send(make, body).await {
             Ok(answer) => response::read(&answer, self.clock.now()),
             Err(failure) => outcome(failure),
         }

@@ -113,13 +113,14 @@ impl AccessTokens {
     pub(super) async fn current(&self) -> Result<Arc<AccessToken>, Outcome> {
         match self.fresh() {
             Some(token) => Ok(token),
-            None => self.exchanged(None).await,
+            // Rare and large, and every delivery would keep room for it.
+            None => Box::pin(self.exchanged(None)).await,
         }
     }
 
     /// The token to use after FCM refused `refused`.
     pub(super) async fn renew(&self, refused: &AccessToken) -> Result<Arc<AccessToken>, Outcome> {
-        self.exchanged(Some(refused)).await
+        Box::pin(self.exchanged(Some(refused))).await
     }
 
     fn fresh(&self) -> Option<Arc<AccessToken>> {

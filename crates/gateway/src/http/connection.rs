@@ -3,6 +3,7 @@
 //! How bytes travel is the business of `multiplexed` and `serial`. Invariant: as many slots are taken as there are
 //! [`Slot`]s alive, and a slot given back wakes one who waits for it.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ pub(super) enum Wire {
 }
 
 /// Why a request on a connection had no answer.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Broken {
     /// It was not processed, and nothing is wrong with sending it again.
     Unprocessed,
@@ -116,45 +118,73 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Sends a request and reads its answer.
-    pub(super) async fn exchange(
+    /// Sends a request and reads its answer. What can be sent at once is sent before this returns: thousands of the futures are
+    /// kept at a time, and need not keep their requests.
+    pub(super) fn exchange(
         &self,
         request: Request<()>,
         body: Bytes,
         deadline: Instant,
-    ) -> Result<Answer, Broken> {
-        let wire = {
+    ) -> impl Future<Output = Result<Answer, Broken>> {
+        let begun = self.begin(request, body, deadline);
+        async move {
+            match begun? {
+                Begun::Multiplexed(sent) => {
+                    let result = sent.answer(deadline).await;
+                    result.map_err(|error| self.broken(&error))
+                }
+                Begun::Serial(exchange) => match exchange.await {
+                    Ok((answer, Some(sender))) if !self.connection.is_retired() => {
+                        *self.connection.wire() = Some(Wire::Serial(sender));
+                        Ok(answer)
+                    }
+                    Ok((answer, _)) => {
+                        self.connection.retire();
+                        Ok(answer)
+                    }
+                    Err(broken) => {
+                        self.connection.retire();
+                        Err(broken)
+                    }
+                },
+            }
+        }
+    }
+
+    fn begin(&self, request: Request<()>, body: Bytes, deadline: Instant) -> Result<Begun, Broken> {
+        let sender = {
             let mut wire = self.connection.wire();
             match &*wire {
-                Some(Wire::Multiplexed(sender)) => Wire::Multiplexed(sender.clone()),
-                Some(Wire::Serial(_)) => wire.take().ok_or(Broken::Unprocessed)?,
+                Some(Wire::Multiplexed(sender)) => sender.clone(),
+                Some(Wire::Serial(_)) => match wire.take() {
+                    Some(Wire::Serial(sender)) => {
+                        let exchange = serial::exchange(sender, request, body, deadline);
+                        return Ok(Begun::Serial(Box::pin(exchange)));
+                    }
+                    _ => return Err(Broken::Unprocessed),
+                },
                 None => return Err(Broken::Unprocessed),
             }
         };
-        match wire {
-            Wire::Multiplexed(sender) => {
-                let result = multiplexed::exchange(sender, request, body, deadline).await;
-                if result.as_ref().is_err_and(|error| error.ends_connection) {
-                    self.connection.retire();
-                }
-                result.map_err(|error| error.broken)
-            }
-            Wire::Serial(sender) => match serial::exchange(sender, request, body, deadline).await {
-                Ok((answer, Some(sender))) if !self.connection.is_retired() => {
-                    *self.connection.wire() = Some(Wire::Serial(sender));
-                    Ok(answer)
-                }
-                Ok((answer, _)) => {
-                    self.connection.retire();
-                    Ok(answer)
-                }
-                Err(broken) => {
-                    self.connection.retire();
-                    Err(broken)
-                }
-            },
-        }
+        let sent = multiplexed::send(sender, request, body);
+        sent.map(Begun::Multiplexed)
+            .map_err(|error| self.broken(&error))
     }
+
+    /// What a broken request means, after its connection was retired if that is of no use any more.
+    fn broken(&self, error: &multiplexed::Error) -> Broken {
+        if error.ends_connection {
+            self.connection.retire();
+        }
+        error.broken
+    }
+}
+
+/// A request under way.
+enum Begun {
+    Multiplexed(multiplexed::Sent),
+    /// Rare enough to have a place of its own.
+    Serial(Pin<Box<dyn Future<Output = serial::Exchanged> + Send>>),
 }
 
 impl Drop for Slot {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::{PingPong, Reason, RecvStream};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{PingPong, Reason, RecvStream, SendStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -171,13 +172,18 @@ impl Driver {
     }
 }
 
-/// Sends a request and reads its answer.
-pub(super) async fn exchange(
-    mut sender: h2::client::SendRequest<Bytes>,
+/// A request that was handed to the connection.
+pub(super) struct Sent {
+    response: ResponseFuture,
+    stream: SendStream<Bytes>,
+}
+
+/// Sends a request.
+pub(super) fn send(
+    mut sender: SendRequest<Bytes>,
     request: Request<()>,
     body: Bytes,
-    deadline: Instant,
-) -> Result<Answer, Error> {
+) -> Result<Sent, Error> {
     // An error here means that it did not leave, because the connection is ending or its stream ids are used up.
     let (response, mut stream) =
         sender
@@ -186,34 +192,43 @@ pub(super) async fn exchange(
                 broken: Broken::Unprocessed,
                 ends_connection: true,
             })?;
-    drop(sender);
     if !body.is_empty() {
         // Fails only if the stream has ended already; then the response says why.
         let _ = stream.send_data(body, true);
     }
-    // Dropping the handles resets the stream.
-    let response = match timeout_at(deadline, response).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(classify(&error)),
-        Err(_) => {
-            stream.send_reset(Reason::CANCEL);
-            return Err(Error {
-                broken: Broken::Failed(Failure::Timeout),
-                ends_connection: false,
-            });
-        }
-    };
-    let (head, body) = response.into_parts();
-    let body = if body.is_end_stream() {
-        Bytes::new()
-    } else {
-        read(body, deadline).await
-    };
-    Ok(Answer {
-        status: head.status,
-        headers: head.headers,
-        body,
-    })
+    Ok(Sent { response, stream })
+}
+
+impl Sent {
+    /// Reads the answer. Dropping this resets the stream.
+    pub(super) async fn answer(self, deadline: Instant) -> Result<Answer, Error> {
+        let Self {
+            response,
+            mut stream,
+        } = self;
+        let response = match timeout_at(deadline, response).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(classify(&error)),
+            Err(_) => {
+                stream.send_reset(Reason::CANCEL);
+                return Err(Error {
+                    broken: Broken::Failed(Failure::Timeout),
+                    ends_connection: false,
+                });
+            }
+        };
+        let (head, body) = response.into_parts();
+        let body = if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            read(body, deadline).await
+        };
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    }
 }
 
 /// Reads a body up to its limit and the deadline. The status is known, so a body that breaks off loses nothing but itself.

@@ -72,13 +72,16 @@ async fn watch(connection: &Connection, context: &Context, idle_max: Duration) {
     std::future::pending::<()>().await;
 }
 
-/// Sends a request and reads its answer; gives the sender back if it can be used again.
+/// An answer, with the sender if it can be used again.
+pub(super) type Exchanged = Result<(Answer, Option<SendRequest<Full<Bytes>>>), Broken>;
+
+/// Sends a request and reads its answer.
 pub(super) async fn exchange(
     mut sender: SendRequest<Full<Bytes>>,
     request: Request<()>,
     body: Bytes,
     deadline: Instant,
-) -> Result<(Answer, Option<SendRequest<Full<Bytes>>>), Broken> {
+) -> Exchanged {
     let lost = Broken::Failed(Failure::ConnectionLost);
     // Not ready: the far side closed the connection while it lay idle, and nothing was sent.
     match timeout_at(deadline, sender.ready()).await {

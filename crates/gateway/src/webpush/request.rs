@@ -17,49 +17,46 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 /// The most headers of a request.
 const HEADERS_MAX: usize = 7;
 
-/// All of a request but its body.
-pub(super) struct Head {
-    path: PathAndQuery,
-    headers: HeaderMap,
+/// All of a request but its body and where it goes.
+pub(super) struct Parts<'a> {
+    pub(super) subscription: &'a WebPushSubscription,
+    pub(super) message: &'a WebPushMessage,
+    pub(super) authorization: HeaderValue,
+    pub(super) body_length: usize,
 }
 
-impl Head {
+impl Parts<'_> {
+    /// The request. It is made anew in the rare case that it is sent again, which costs less than keeping a copy of each.
     /// `None` if a part cannot be written in a request, which the domain's rules for these values leave no room for.
-    pub(super) fn new(
-        subscription: &WebPushSubscription,
-        message: &WebPushMessage,
-        authorization: HeaderValue,
-        body_length: usize,
-    ) -> Option<Self> {
-        let path = subscription.endpoint().get(subscription.origin().len()..)?;
-        let path = match path.as_bytes().first() {
-            None => PathAndQuery::from_static("/"),
-            Some(b'/') => {
-                PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes())).ok()?
-            }
-            Some(_) => PathAndQuery::from_maybe_shared(Bytes::from(format!("/{path}"))).ok()?,
-        };
+    pub(super) fn request(&self, target: &Target) -> Option<Request<()>> {
         let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
-        headers.insert(header::AUTHORIZATION, authorization);
+        headers.insert(header::AUTHORIZATION, self.authorization.clone());
         headers.insert(header::CONTENT_ENCODING, AES128GCM);
         headers.insert(header::CONTENT_TYPE, OCTETS);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body_length));
-        headers.insert(TTL, HeaderValue::from(message.ttl_secs));
-        if let Some(urgency) = message.urgency {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body_length));
+        headers.insert(TTL, HeaderValue::from(self.message.ttl_secs));
+        if let Some(urgency) = self.message.urgency {
             headers.insert(URGENCY, HeaderValue::from_static(urgency.as_str()));
         }
-        if let Some(topic) = &message.topic {
+        if let Some(topic) = &self.message.topic {
             headers.insert(TOPIC, HeaderValue::from_str(topic).ok()?);
         }
-        Some(Self { path, headers })
-    }
-
-    pub(super) fn request(&self, target: &Target) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.uri(self.path.clone());
-        *request.headers_mut() = self.headers.clone();
-        request
+        *request.uri_mut() = target.uri(self.path()?);
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+
+    fn path(&self) -> Option<PathAndQuery> {
+        let origin = self.subscription.origin();
+        let path = self.subscription.endpoint().get(origin.len()..)?;
+        let path = match path.as_bytes().first() {
+            None => return Some(PathAndQuery::from_static("/")),
+            Some(b'/') => Bytes::copy_from_slice(path.as_bytes()),
+            Some(_) => Bytes::from(format!("/{path}")),
+        };
+        PathAndQuery::from_maybe_shared(path).ok()
     }
 }
 
@@ -89,14 +86,13 @@ mod tests {
         };
         let subscription = subscription(endpoint);
         let target = Target::new(&Url::parse(subscription.origin()).unwrap()).unwrap();
-        Head::new(
-            &subscription,
-            &message,
-            HeaderValue::from_static("vapid x"),
-            42,
-        )
-        .unwrap()
-        .request(&target)
+        let parts = Parts {
+            subscription: &subscription,
+            message: &message,
+            authorization: HeaderValue::from_static("vapid x"),
+            body_length: 42,
+        };
+        parts.request(&target).unwrap()
     }
 
     #[test]
