@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import machine, processes, profile, tables
+from harness import instructions, machine, processes, profile, tables
 from harness.database import MASTER_KEY
 from harness.peers import Peers
 from harness.receiver import Certificates, Receiver
@@ -64,6 +64,7 @@ def options(names):
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"this row; of {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement; medians count")
     parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
+    parser.add_argument("--instructions", action="store_true", help="instead of rows: how many instructions a delivery takes, by valgrind")
     parser.add_argument("--record", action="store_true", help="write the results into docs/PERFORMANCE.md, too")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
     return parser.parse_args()
@@ -85,6 +86,9 @@ def main():
     with bench.receiver.running():
         if chosen.profile:
             profile.main(bench)
+            return 0
+        if chosen.instructions:
+            instructions.main(bench)
             return 0
         for name in chosen.only or rows:
             bench.say(f"row {name}")

@@ -66,11 +66,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(bench, database, core=processes.SENDER_CORE, gateway_url=None, **settings):
-    """A server on a database for as long as the block runs."""
+def serving(bench, database, core=processes.SENDER_CORE, gateway_url=None, under=(), **settings):
+    """A server on a database for as long as the block runs; `under` a tool that watches it."""
     port = processes.free_port()
     environment = bench.environment(gateway_url) | settings
-    command = [bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", f"sqlite:{database}"]
+    command = [*under, bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", f"sqlite:{database}"]
     with processes.running(command, core, environment, bench.work / "heliostat.log") as process:
         server = Server(process, port)
         processes.wait_until("the server listening", server.is_up, every=0.002)
