@@ -36,6 +36,7 @@ pub(crate) use pool::Destination;
 pub use retry_after::RETRY_AFTER_MAX;
 pub(crate) use retry_after::retry_after;
 pub(crate) use target::Target;
+pub use tls::client_config as client_tls;
 
 /// The largest answer body that is read, in bytes; the rest is refused by resetting the stream.
 pub(crate) const ANSWER_BODY_LENGTH_MAX: usize = 64 * 1024;

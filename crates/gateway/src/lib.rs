@@ -29,7 +29,7 @@ use domain::publish::PublishId;
 use url::Url;
 
 pub use host_sign::HostSign;
-pub use http::{Guard, Refused};
+pub use http::{Guard, Refused, client_tls};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
 pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};

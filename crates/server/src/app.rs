@@ -4,6 +4,7 @@
 //! are answered; deliveries in flight end and are settled; connections to gateways close; the store closes.
 
 mod connections;
+mod front;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,16 +21,15 @@ use store::moving::Moving;
 use store::postgres::PostgresStore;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
-use crate::config::{Config, ConfigError, Database, Outbound};
+use crate::config::{Config, ConfigError, Database, Outbound, Roles};
 use crate::http::{self, Api, Shared};
-use crate::tls::{self, Certificates, TlsError};
-use connections::Connections;
+use crate::tls::TlsError;
+use front::Front;
 
 /// How long connections may take to end once they are cut off.
 const CUT_GRACE: Duration = Duration::from_secs(5);
@@ -81,6 +81,7 @@ pub enum StartError {
 /// A running server.
 pub struct App {
     local_addr: SocketAddr,
+    operations_addr: Option<SocketAddr>,
     vault: Vault,
     shared: Arc<Shared>,
     cut: CancellationToken,
@@ -134,15 +135,8 @@ impl App {
         // What fails for want of a file or an address fails before anything is made.
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let tls = config.tls.as_ref().map(|files| {
-            let certificates = Arc::new(Certificates::default());
-            let reading =
-                tls::keep_reading(files.clone(), Arc::clone(&certificates), stopping.clone())?;
-            tasks.spawn(reading);
-            tls::acceptor(certificates)
-        });
-        let tls = tls.transpose()?;
-        let (listener, local_addr) = listen(config.listen).await?;
+        let front = Front::prepare(&config, &clock, &stopping, &tasks).await?;
+        let local_addr = front.local_addr;
         let gateways = Gateways::new(gateway_config(&config.outbound), Arc::clone(&clock))?;
         let (store, vault) = open_store(&config).await?;
         let (instances, runner) = deliver(&config, &store, &vault, &gateways, &clock).await?;
@@ -166,12 +160,17 @@ impl App {
             gateways,
             clock,
             public_url,
+            public_url_set: config.public_url,
             request_timeout: config.limits.request_timeout,
             lists: config.limits.lists,
+            metrics_apart: front.operations_addr.is_some(),
+            proxies: config.proxies,
+            log_addresses: config.log.client_addresses,
             stopping: stopping.clone(),
         });
         let app = Self {
             local_addr,
+            operations_addr: front.operations_addr,
             vault,
             shared,
             cut: CancellationToken::new(),
@@ -180,30 +179,35 @@ impl App {
         };
         app.tasks
             .spawn(keep_metrics_small(app.shared.stopping.clone()));
-        let connections = Connections {
-            router: http::router(
-                Api {
-                    shared: Arc::clone(&app.shared),
-                },
-                config.roles,
-            ),
-            tls,
-            limits: config.limits,
-            stopping: app.shared.stopping.clone(),
-            cut: app.cut.clone(),
-            tasks: app.tasks.clone(),
+        let api = Api {
+            shared: Arc::clone(&app.shared),
         };
-        app.tasks.spawn(connections.accept(listener));
-        tracing::info!(
-            address = %local_addr, database = %config.database, roles = %config.roles, public_url = app.url(),
-            "listening on {}://{local_addr}", scheme
-        );
+        let public = http::router(api.clone(), config.roles);
+        let operations = http::operations(api);
+        front.open(public, operations, &stopping, &app.cut, &app.tasks);
+        app.tell(&config.database, config.roles, scheme);
         Ok(app)
+    }
+
+    fn tell(&self, database: &Database, roles: Roles, scheme: &str) {
+        let address = self.local_addr;
+        tracing::info!(
+            %address, %database, %roles, public_url = self.url(),
+            "listening on {scheme}://{address}"
+        );
+        if let Some(address) = self.operations_addr {
+            tracing::info!(%address, "metrics and health are at http://{address}");
+        }
     }
 
     /// The address that the server listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where /metrics is, if it has an address of its own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.operations_addr
     }
 
     /// What the server is called from outside, without a slash at the end.
@@ -306,13 +310,6 @@ async fn deliver(
     );
     runner.join().await.map_err(failed)?;
     Ok((instances, runner))
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let local_addr = listener.local_addr().map_err(failed)?;
-    Ok((listener, local_addr))
 }
 
 fn gateway_config(outbound: &Outbound) -> gateway::Config {

@@ -5,6 +5,7 @@
 //! check it again.
 
 mod database;
+mod inbound;
 mod layers;
 mod master_key;
 mod raw;
@@ -21,6 +22,7 @@ use store::postgres::PostgresSettings;
 use url::Url;
 
 pub use database::Database;
+pub use inbound::{Acme, ForwardedBy, Proxies, Tls, TlsFiles};
 pub use roles::Roles;
 
 /// The defaults, documented key by key.
@@ -140,17 +142,6 @@ pub enum MasterKeySource {
     File(PathBuf),
 }
 
-/// Certificate and key of the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain, PEM, the server's own first.
-    pub certificate: PathBuf,
-    /// The private key, PEM.
-    pub key: PathBuf,
-    /// How often they are looked at, to see whether they have changed.
-    pub check_every: Duration,
-}
-
 /// How gateways are reached.
 #[derive(Debug, Clone)]
 pub struct Outbound {
@@ -224,6 +215,8 @@ pub struct Log {
     pub filter: String,
     /// How lines look.
     pub format: LogFormat,
+    /// Whether the lines of requests have the client's address.
+    pub client_addresses: bool,
 }
 
 /// The whole configuration, checked.
@@ -244,7 +237,11 @@ pub struct Config {
     /// Threads of the runtime; `None` is one for each processor.
     pub worker_threads: Option<usize>,
     /// Set if the server is to speak https.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
+    /// Whom to believe where a request comes from.
+    pub proxies: Proxies,
+    /// Where those who watch the server are answered, if not where everybody is.
+    pub metrics_listen: Option<SocketAddr>,
     /// Everything outbound.
     pub outbound: Outbound,
     /// Bounds of the HTTP side.

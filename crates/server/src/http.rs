@@ -20,6 +20,7 @@ mod lines;
 mod metrics;
 mod observe;
 mod openapi;
+mod origin;
 mod publish_api;
 mod reporting_api;
 mod router;
@@ -36,11 +37,12 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::config::ListLimits;
+use crate::config::{ListLimits, Proxies};
 use error::ApiError;
 
 pub(crate) use metrics::recorder;
-pub(crate) use router::router;
+pub(crate) use origin::Peer;
+pub(crate) use router::{operations, router};
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +60,14 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// What the server is called from outside, without a slash at the end.
     pub(crate) public_url: String,
+    /// Whether /metrics has an address of its own.
+    pub(crate) metrics_apart: bool,
+    /// Whom to believe where a request comes from.
+    pub(crate) proxies: Proxies,
+    /// Whether the client's address is logged.
+    pub(crate) log_addresses: bool,
+    /// The same, if the operator said so.
+    pub(crate) public_url_set: Option<String>,
     /// How long a request may take, its body included.
     pub(crate) request_timeout: Duration,
     /// How much a publish in lines may have.

@@ -12,7 +12,7 @@ use crate::GatewayError;
 ///
 /// # Errors
 /// If the extra roots cannot be read, or there are no roots at all.
-pub(super) fn client_config(extra_ca_pem: Option<&[u8]>) -> Result<ClientConfig, GatewayError> {
+pub fn client_config(extra_ca_pem: Option<&[u8]>) -> Result<ClientConfig, GatewayError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {

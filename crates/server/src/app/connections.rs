@@ -3,10 +3,12 @@
 //! Knows nothing of routes. Invariants: there are never more connections than allowed; each ends by itself when nothing
 //! happens on it; when the server stops, requests in flight are answered and everything else ends.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,11 +17,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::config::Limits;
+use crate::http::Peer;
+use crate::tls;
 
 /// How long to wait after a connection could not be accepted, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -69,11 +74,11 @@ impl Connections {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let connection = self.clone();
                     self.tasks.spawn(async move {
                         metrics::gauge!("heliostat_http_connections").increment(1.0);
-                        connection.run(stream).await;
+                        connection.run(stream, address).await;
                         metrics::gauge!("heliostat_http_connections").decrement(1.0);
                         drop(place);
                     });
@@ -86,13 +91,17 @@ impl Connections {
         }
     }
 
-    async fn run(&self, stream: TcpStream) {
+    async fn run(&self, stream: TcpStream, address: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection is gone already");
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.serve(TokioIo::new(stream)).await;
+            let peer = Peer {
+                address,
+                tls: false,
+            };
+            return self.serve(TokioIo::new(stream), peer).await;
         };
         let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
         let shaken = tokio::select! {
@@ -100,18 +109,24 @@ impl Connections {
             shaken = handshake => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve(TokioIo::new(stream)).await,
+            // This was the whole conversation (RFC 8737 section 4).
+            Ok(Ok(stream)) if is_challenge(&stream) => {}
+            Ok(Ok(stream)) => {
+                let peer = Peer { address, tls: true };
+                self.serve(TokioIo::new(stream), peer).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve<I>(&self, io: I)
+    async fn serve<I>(&self, io: I, peer: Peer)
     where
         I: Read + Write + Unpin + Send + 'static,
     {
         let activity = Activity::new();
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let (router, busy) = (self.router.clone(), activity.begin());
             async move {
                 let response = router.oneshot(request).await;
@@ -151,6 +166,11 @@ impl Connections {
             .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
         builder
     }
+}
+
+/// Whether a certificate authority connected to see its challenge answered.
+fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(tls::CHALLENGE_PROTOCOL)
 }
 
 /// Callers break connections all the time; that is no news.

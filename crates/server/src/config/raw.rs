@@ -1,6 +1,8 @@
 //! The settings as they are written, and the one check that makes a [`Config`] of them.
 
-use std::path::{Path, PathBuf};
+mod inbound;
+
+use std::path::Path;
 use std::time::Duration;
 
 use delivery::gates::HostLimits;
@@ -10,7 +12,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::database::{self, RawPostgres};
-use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Roles, TlsFiles};
+use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Roles};
+use inbound::{RawAcme, RawMetrics, RawProxies, RawTls};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 
@@ -25,6 +28,9 @@ struct RawConfig {
     worker_threads: i64,
     postgres: RawPostgres,
     tls: RawTls,
+    acme: RawAcme,
+    proxies: RawProxies,
+    metrics: RawMetrics,
     apns: RawApns,
     fcm: RawFcm,
     web_push: RawWebPush,
@@ -34,14 +40,6 @@ struct RawConfig {
     retention: RawRetention,
     log: RawLog,
     shutdown: RawShutdown,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTls {
-    certificate_file: String,
-    key_file: String,
-    check_secs: i64,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +108,7 @@ struct RawRetention {
 struct RawLog {
     filter: String,
     format: String,
+    client_addresses: bool,
 }
 
 #[derive(Deserialize)]
@@ -140,7 +139,9 @@ pub(super) fn check(
         outbound: outbound(&raw, public_url.as_deref())?,
         limits: limits(&raw.limits)?,
         log: log(&raw.log)?,
-        tls: tls(&raw.tls)?,
+        tls: inbound::tls(&raw.tls, &raw.acme)?,
+        proxies: inbound::proxies(&raw.proxies)?,
+        metrics_listen: inbound::metrics_listen(&raw.metrics)?,
         delivery: Settings {
             is_worker: roles.worker,
             ..delivery(&raw)?
@@ -203,6 +204,14 @@ fn timeout(key: &'static str, value: i64) -> Result<Duration, ConfigError> {
     secs(key, within(key, value, 1, 3600)?)
 }
 
+fn networks(key: &'static str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |text: &String| {
+        let parsed = text.parse::<IpNet>();
+        parsed.map_err(|_| invalid(key, format!("{text:?} is no network such as 127.0.0.0/8")))
+    };
+    texts.iter().map(network).collect()
+}
+
 fn web_url(key: &'static str, text: &str) -> Result<Url, ConfigError> {
     let bad = || {
         invalid(
@@ -227,14 +236,6 @@ fn public_url(text: &str) -> Result<String, ConfigError> {
 
 fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, ConfigError> {
     let own = &raw.outbound;
-    let allow = own.allow.iter().map(|text| {
-        text.parse::<IpNet>().map_err(|_| {
-            invalid(
-                "outbound.allow",
-                format!("{text:?} is no network such as 127.0.0.0/8"),
-            )
-        })
-    });
     let contact = match set(&raw.web_push.contact) {
         Some(contact) if contact.starts_with("mailto:") || contact.starts_with("https:") => {
             Some(contact)
@@ -255,7 +256,7 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
         extra_ca_pem: set(&own.ca_file)
             .map(|path| read_ca(Path::new(path)))
             .transpose()?,
-        allow: allow.collect::<Result<_, _>>()?,
+        allow: networks("outbound.allow", &own.allow)?,
         request_timeout: timeout("outbound.request_timeout_secs", own.request_timeout_secs)?,
         connect_timeout: timeout("outbound.connect_timeout_secs", own.connect_timeout_secs)?,
         connections_per_host_max: count(
@@ -371,24 +372,6 @@ fn log(raw: &RawLog) -> Result<Log, ConfigError> {
     Ok(Log {
         filter: raw.filter.clone(),
         format,
+        client_addresses: raw.client_addresses,
     })
-}
-
-fn tls(raw: &RawTls) -> Result<Option<TlsFiles>, ConfigError> {
-    match (set(&raw.certificate_file), set(&raw.key_file)) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
-            certificate: PathBuf::from(certificate),
-            key: PathBuf::from(key),
-            check_every: timeout("tls.check_secs", raw.check_secs)?,
-        })),
-        (Some(_), None) => Err(invalid(
-            "tls.key_file",
-            "must be set beside tls.certificate_file",
-        )),
-        (None, Some(_)) => Err(invalid(
-            "tls.certificate_file",
-            "must be set beside tls.key_file",
-        )),
-    }
 }

@@ -3,18 +3,26 @@
 //! A request is named by its route, never by its path: a path has device ids, which are capabilities, and user ids, which
 //! are personal. Of headers and bodies nothing is logged at all.
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::instance::InstanceId;
 use http::Method;
 use tokio::time::Instant;
 
+use super::Api;
+use super::origin::Origin;
+
 /// The route of a request that no route takes.
 const NO_ROUTE: &str = "none";
 
 /// Logs and counts a request.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(api): State<Api>,
+    origin: Origin,
+    request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let method = method(request.method());
     let route = request
@@ -41,12 +49,15 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         );
     } else {
         let instance = instance.map(tracing::field::display);
+        let client = api.shared.log_addresses.then_some(origin.address);
+        let client = client.map(tracing::field::display);
         tracing::info!(
             method,
             route,
             status,
             duration_ms,
             instance,
+            client,
             "{method} {route} {status}"
         );
     }

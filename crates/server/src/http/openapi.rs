@@ -1,16 +1,23 @@
 //! `/openapi.json`: the APIs, described from their handlers and the types of their answers.
 
+use axum::extract::State;
 use axum::response::Response;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi, Server};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
 use super::extract::json;
-use super::{admin_api, publish_api};
+use super::origin::Origin;
+use super::{Api, admin_api, publish_api};
 
 /// `GET`.
-pub(crate) async fn show() -> Response {
-    json(&whole())
+pub(crate) async fn show(State(api): State<Api>, origin: Origin) -> Response {
+    let mut whole = whole();
+    // Where the reader found it, unless the operator says what the server is called.
+    let found = api.shared.public_url_set.clone().or_else(|| origin.url());
+    let url = found.unwrap_or_else(|| api.shared.public_url.clone());
+    whole.servers = Some(vec![Server::new(url)]);
+    json(&whole)
 }
 
 /// The whole description.

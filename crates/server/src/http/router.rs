@@ -12,39 +12,60 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::ApiError;
 use super::{
     Api, admin_api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi,
-    publish_api, reporting_api,
+    origin, publish_api, reporting_api,
 };
 use crate::config::Roles;
 
-/// The whole HTTP side, or, of a node that answers no requests of others, health and metrics alone. From the outside in:
-/// cross-origin rules, log and counts, the bounds of a request, the routes.
+/// The whole HTTP side, or, of a node that answers no requests of others, health and metrics alone. From the outside in: where a
+/// request comes from, cross-origin rules, log and counts, the bounds of a request, the routes.
 pub(crate) fn router(api: Api, roles: Roles) -> Router {
-    let mut router = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics));
-    if roles.api {
-        router = router
-            .route("/openapi.json", get(openapi::show))
+    let own = if api.shared.metrics_apart {
+        health_routes()
+    } else {
+        operations_routes()
+    };
+    let routes = if roles.api {
+        own.route("/openapi.json", get(openapi::show))
             .merge(device_api::routes())
             .merge(publish_api::routes())
             .merge(customer_api::routes())
             .merge(reporting_api::routes())
             .merge(admin_api::routes())
-            .fallback(async || ApiError::RouteNotFound);
+            .fallback(async || ApiError::RouteNotFound)
     } else {
         // Not 404, which tells a device that it is gone.
-        router = router
-            .fallback(async || ApiError::NotReady("this node delivers, and answers no requests"));
-    }
-    router
+        own.fallback(async || ApiError::NotReady("this node delivers, and answers no requests"))
+    };
+    bounded(routes, api.clone())
+        .layer(from_fn(cors::allow))
+        .layer(from_fn_with_state(api, origin::note))
+}
+
+/// What those who watch the server are answered at an address of their own.
+pub(crate) fn operations(api: Api) -> Router {
+    let routes = operations_routes().fallback(async || ApiError::RouteNotFound);
+    bounded(routes, api)
+}
+
+fn health_routes() -> Router<Api> {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+}
+
+fn operations_routes() -> Router<Api> {
+    health_routes().route("/metrics", get(metrics::metrics))
+}
+
+/// Routes with what every request passes through.
+fn bounded(routes: Router<Api>, api: Api) -> Router {
+    routes
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(leftover::read))
         .layer(from_fn_with_state(api.clone(), in_time))
-        .layer(from_fn(observe::observe))
-        .layer(from_fn(cors::allow))
+        .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }
 

@@ -7,13 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
-use super::{Certificates, TlsError};
+use super::{Certificates, TlsError, certificate};
 use crate::config::TlsFiles;
 
 /// What the files had in them; `None` where one cannot be read.
@@ -95,12 +94,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         path: files.key.clone(),
         source,
     })?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| {
-        TlsError::Unfit {
-            path: files.certificate.clone(),
-            source,
-        }
-    })
+    certificate::fit(chain, key, &files.certificate)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

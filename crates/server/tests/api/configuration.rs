@@ -220,6 +220,18 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
         "`tls.key_file`",
     ),
     (
+        "HELIOSTAT_PROXIES_TRUSTED",
+        "everybody",
+        "`proxies.trusted`",
+    ),
+    ("HELIOSTAT_PROXIES_HEADER", "via", "`proxies.header`"),
+    ("HELIOSTAT_METRICS_LISTEN", "9090", "`metrics.listen`"),
+    (
+        "HELIOSTAT_ACME_NAMES",
+        "push.example.com",
+        "`acme.terms_agreed`",
+    ),
+    (
         "HELIOSTAT_LIMITS_CONNECTIONS_MAX",
         "0",
         "`limits.connections_max`",
@@ -336,4 +348,44 @@ fn no_new_master_key_is_made_beside_an_old_database() {
         Err(ConfigError::MasterKeyLost { .. })
     ));
     assert!(!folder.path().join("h.db.key").exists());
+}
+
+#[test]
+fn a_certificate_is_ordered_for_names_that_can_be_answered_at() {
+    let with = |names: &str, more: &[(&str, &str)]| {
+        let mut settings = vec![("HELIOSTAT_ACME_NAMES", names)];
+        settings.push(("HELIOSTAT_ACME_TERMS_AGREED", "true"));
+        settings.extend(more);
+        load(None, &settings, Overrides::default())
+    };
+    assert!(with("push.example.com, Other.Example.COM", &[]).is_ok());
+    for name in [
+        "*.example.com",
+        "localhost",
+        "192.0.2.1",
+        "a..b",
+        "a b.c",
+        "https://a.b",
+    ] {
+        let error = with(name, &[]).unwrap_err().to_string();
+        assert!(error.contains("`acme.names`"), "{name}: {error}");
+    }
+    for (key, value, named) in [
+        ("HELIOSTAT_ACME_CONTACT", "me@example.com", "`acme.contact`"),
+        (
+            "HELIOSTAT_ACME_DIRECTORY_URL",
+            "http://ca.example",
+            "`acme.directory_url`",
+        ),
+        ("HELIOSTAT_ACME_FOLDER", " ", "`acme.folder`"),
+    ] {
+        let error = with("push.example.com", &[(key, value)]).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let files = [
+        ("HELIOSTAT_TLS_CERTIFICATE_FILE", "cert.pem"),
+        ("HELIOSTAT_TLS_KEY_FILE", "key.pem"),
+    ];
+    let error = with("push.example.com", &files).unwrap_err();
+    assert!(error.to_string().contains("one of the two"), "{error}");
 }

@@ -16,6 +16,7 @@ mod device_api;
 mod logs;
 mod metrics;
 mod openapi;
+mod proxies;
 mod publish_api;
 mod reporting_api;
 mod routes;

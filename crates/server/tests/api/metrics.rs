@@ -1,6 +1,6 @@
 //! `/metrics`
 
-use crate::support::{Server, device_path};
+use crate::support::{Server, device_path, exchange};
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_no_id_shows() {
@@ -40,4 +40,25 @@ async fn requests_are_counted_by_route_and_no_id_shows() {
     }
     assert!(!reply.body.contains(&instance.id.to_string()));
     assert!(!reply.body.contains(&id));
+}
+
+#[tokio::test]
+async fn metrics_may_have_an_address_of_their_own() {
+    let server = Server::start_with(&[("metrics.listen", "127.0.0.1:0")]).await;
+    server.get("/metrics").await.refused(404);
+    server.get("/healthz").await.ok();
+    let apart = server.app.metrics_addr().unwrap();
+    for (path, status) in [
+        ("/metrics", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/openapi.json", 404),
+        ("/publish_api/v1/instances/x/publishes", 404),
+    ] {
+        let reply = exchange(apart, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert_eq!(reply.status, status, "{path}: {reply:?}");
+    }
+    // Both listeners end with the server.
+    server.app.stop().await;
+    assert!(tokio::net::TcpStream::connect(apart).await.is_err());
 }
