@@ -37,6 +37,9 @@ mod settlement;
 mod store;
 mod users;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -75,8 +78,8 @@ impl Default for PostgresSettings {
             queue_length: 4096,
             connect_timeout: Duration::from_secs(5),
             wait_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(20),
-            lock_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(5),
             publishes_cached: 1024,
         }
     }

@@ -271,7 +271,7 @@ CREATE TABLE lists (
     publish    bigint,
     created_at bigint NOT NULL
 );
-CREATE INDEX lists_by_instance ON lists (instance);
+CREATE INDEX lists_by_instance ON lists (instance, list);
 CREATE INDEX lists_by_publish ON lists (publish) WHERE publish IS NOT NULL;
 CREATE INDEX lists_of_nobody ON lists (created_at) WHERE publish IS NULL;
 

@@ -11,6 +11,8 @@ use crate::StoreError;
 pub(super) enum Fault {
     /// What the database or the way to it said.
     Database(Error),
+    /// The database has not answered in time.
+    Silent,
     /// What we have to say.
     Store(StoreError),
 }
@@ -88,7 +90,7 @@ impl Fault {
     fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Database(error) => error.code(),
-            Self::Store(_) => None,
+            Self::Silent | Self::Store(_) => None,
         }
     }
 
@@ -102,6 +104,7 @@ impl Fault {
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
             Self::Store(_) => false,
+            Self::Silent => true,
             Self::Database(error) => match error.code() {
                 None => true,
                 Some(code) => {
@@ -122,6 +125,7 @@ impl From<Fault> for StoreError {
         let collided = fault.is_collision();
         match fault {
             Fault::Store(error) => error,
+            Fault::Silent => unavailable("the database does not answer"),
             Fault::Database(error) => match error.code() {
                 _ if collided => Self::Busy,
                 Some(code) if OVERLOADS.contains(code) => Self::Busy,

@@ -28,6 +28,9 @@ const TRIES_MAX: u32 = 8;
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(640);
 
+/// How much longer than the server has for a statement we wait for its answer.
+const PATIENCE_BEYOND: Duration = Duration::from_secs(1);
+
 /// What a piece of work is doing with its arguments; written so that it can be done several times.
 pub(super) type Work<A, T> =
     for<'a> fn(&'a Session, &'a A) -> Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
@@ -41,6 +44,7 @@ pub(super) struct Sessions {
 
 struct Shared {
     pool: Pool,
+    patience: Duration,
     admitted: Semaphore,
 }
 
@@ -81,6 +85,7 @@ impl Sessions {
         Ok(Self {
             shared: Arc::new(Shared {
                 pool,
+                patience: settings.statement_timeout + PATIENCE_BEYOND,
                 admitted: Semaphore::new(settings.queue_length.max(1)),
             }),
             tasks: TaskTracker::new(),
@@ -97,6 +102,12 @@ impl Sessions {
                 Err(fault.into())
             }
         }
+    }
+
+    /// A connection, for tests that look closer.
+    #[cfg(test)]
+    pub(super) async fn session(&self) -> Result<Session, StoreError> {
+        self.shared.session().await
     }
 
     /// Reads, each statement for itself. Stops with whoever stops waiting.
@@ -191,7 +202,7 @@ impl Shared {
 
     async fn session(&self) -> Result<Session, StoreError> {
         let client = self.pool.get().await.map_err(fault::of_pool)?;
-        Ok(Session::new(client))
+        Ok(Session::new(client, self.patience))
     }
 
     async fn transact<A, T>(

@@ -31,10 +31,11 @@ pub(super) const NEXT_DUE: &str = "SELECT s.send_at FROM scheduled s
     ORDER BY s.send_at, s.publish LIMIT 1";
 /// Those that are due. The publish is held, as whoever cancels it does first; what another node is beginning is left to it.
 pub(super) const DUE: &str = "SELECT s.instance, s.publish, s.audience FROM scheduled s
-    JOIN publishes p ON p.instance = s.instance AND p.publish = s.publish AND p.state = 'scheduled'
+    CROSS JOIN LATERAL (SELECT 1 FROM publishes p WHERE p.instance = s.instance AND p.publish = s.publish
+        AND p.state = 'scheduled' FOR NO KEY UPDATE SKIP LOCKED) AS held
     WHERE s.send_at <= $1
       AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.instance = s.instance AND i.deleted_by IS NOT NULL)
-    ORDER BY s.send_at, s.publish LIMIT $2 FOR NO KEY UPDATE OF p SKIP LOCKED";
+    ORDER BY s.send_at, s.publish LIMIT $2";
 
 /// When the next one is due.
 pub(super) async fn next_due(session: &Session) -> Result<Option<Timestamp>, Fault> {

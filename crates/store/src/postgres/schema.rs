@@ -91,10 +91,7 @@ async fn apply(session: &Session) -> Result<(), Fault> {
         .batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         .await?;
     session
-        .execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('heliostat schema ' || current_schema(), 0))",
-            &[],
-        )
+        .patiently("SELECT pg_advisory_xact_lock(hashtextextended('heliostat schema ' || current_schema(), 0))")
         .await?;
     session.batch(TABLE).await?;
     let from = done(found(session).await?)?;
@@ -102,7 +99,7 @@ async fn apply(session: &Session) -> Result<(), Fault> {
         return Ok(());
     };
     for migration in lacking {
-        session.batch(migration.sql).await?;
+        session.patiently(migration.sql).await?;
     }
     let oldest = lacking
         .iter()

@@ -1,5 +1,7 @@
 //! One connection while a piece of work uses it. Statements are prepared once for each connection.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
@@ -12,23 +14,41 @@ pub(super) type Params<'a> = [&'a (dyn ToSql + Sync)];
 /// A connection out of the pool.
 pub(super) struct Session {
     client: Object,
+    patience: Duration,
 }
 
 impl Session {
-    pub(super) const fn new(client: Object) -> Self {
-        Self { client }
+    /// A server that has not answered after `patience` counts as gone: it would have given up the statement itself before.
+    pub(super) const fn new(client: Object, patience: Duration) -> Self {
+        Self { client, patience }
+    }
+
+    async fn answer<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Fault> {
+        match tokio::time::timeout(self.patience, statement).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Fault::Silent),
+        }
     }
 
     /// All rows of a statement.
     pub(super) async fn rows(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, Fault> {
-        let statement = self.client.prepare_cached(sql).await?;
-        Ok(self.client.query(&statement, params).await?)
+        self.answer(async {
+            let statement = self.client.prepare_cached(sql).await?;
+            self.client.query(&statement, params).await
+        })
+        .await
     }
 
     /// The only row of a statement, if it has one.
     pub(super) async fn row(&self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, Fault> {
-        let statement = self.client.prepare_cached(sql).await?;
-        Ok(self.client.query_opt(&statement, params).await?)
+        self.answer(async {
+            let statement = self.client.prepare_cached(sql).await?;
+            self.client.query_opt(&statement, params).await
+        })
+        .await
     }
 
     /// The first column of the only row of a statement, if it has one.
@@ -62,13 +82,34 @@ impl Session {
 
     /// Writes; how many rows it was.
     pub(super) async fn execute(&self, sql: &str, params: &Params<'_>) -> Result<u64, Fault> {
-        let statement = self.client.prepare_cached(sql).await?;
-        Ok(self.client.execute(&statement, params).await?)
+        self.answer(async {
+            let statement = self.client.prepare_cached(sql).await?;
+            self.client.execute(&statement, params).await
+        })
+        .await
     }
 
     /// Sends statements without values or answers.
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Fault> {
+        self.answer(self.client.batch_execute(sql)).await
+    }
+
+    /// The same, however long it takes.
+    pub(super) async fn patiently(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// The plan of a statement, of whatever it tells.
+    #[cfg(test)]
+    pub(super) async fn plan(&self, sql: &str) -> Result<serde_json::Value, Fault> {
+        use tokio_postgres::SimpleQueryMessage;
+        let mut json = String::new();
+        for message in self.client.simple_query(sql).await? {
+            if let SimpleQueryMessage::Row(row) = message {
+                json.push_str(row.get(0).unwrap_or_default());
+            }
+        }
+        Ok(serde_json::from_str(&json)?)
     }
 
     /// Lets go of a connection that nobody may use again.

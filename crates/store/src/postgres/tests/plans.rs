@@ -1,0 +1,171 @@
+//! Every statement of the backend is planned on a real schema, as the backend's sessions plan it: none reads a whole table or a
+//! whole index, none sorts more than it was given, unless listed here with its reason. The statements are found in the sources,
+//! so a new one cannot be forgotten.
+
+use serde_json::Value;
+
+use super::{PostgresSettings, fresh};
+
+const SOURCES: [(&str, &str); 22] = [
+    ("audience", include_str!("../audience.rs")),
+    ("cancel", include_str!("../cancel.rs")),
+    ("count", include_str!("../count.rs")),
+    ("devices", include_str!("../devices.rs")),
+    ("events", include_str!("../events.rs")),
+    ("export", include_str!("../export.rs")),
+    ("import", include_str!("../import.rs")),
+    ("instances", include_str!("../instances.rs")),
+    ("interests", include_str!("../interests.rs")),
+    ("jobs", include_str!("../jobs.rs")),
+    ("keys", include_str!("../keys.rs")),
+    ("lists", include_str!("../lists.rs")),
+    ("lookup", include_str!("../lookup.rs")),
+    ("prune", include_str!("../prune.rs")),
+    ("publishes", include_str!("../publishes.rs")),
+    ("replay", include_str!("../replay.rs")),
+    ("retries", include_str!("../retries.rs")),
+    ("scheduled", include_str!("../scheduled.rs")),
+    ("schema", include_str!("../schema.rs")),
+    ("settlement", include_str!("../settlement.rs")),
+    ("store", include_str!("../store.rs")),
+    ("users", include_str!("../users.rs")),
+];
+
+/// Tables of one row, or few.
+const SMALL: [&str; 6] = [
+    "store",
+    "checks",
+    "heliostat_schema",
+    "instances",
+    "secret_keys",
+    "credentials",
+];
+
+/// A step that would be slow on a large table, and why it is none here: file, table, reason.
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
+    (
+        "jobs",
+        "jobs",
+        "claims in the order of the key, until the limit; counts unfinished work, for metrics",
+    ),
+    ("jobs", "retries", "counts unfinished work, for metrics"),
+    (
+        "retries",
+        "retries",
+        "the next that is due: ends at the first one that is not leased",
+    ),
+    ("publishes", "emptied", "empty but for moments"),
+    (
+        "scheduled",
+        "scheduled",
+        "ends at the first one of an instance that is not being deleted",
+    ),
+];
+
+/// The string literals of a source that are SQL.
+fn statements(source: &str) -> Vec<String> {
+    let code: Vec<&str> = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let code = code.join("\n");
+    let words = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH "];
+    code.split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| words.iter().any(|word| text.starts_with(word)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// How many values a statement is given.
+fn parameters(sql: &str) -> usize {
+    (1..=20)
+        .rev()
+        .find(|number| {
+            sql.match_indices(&format!("${number}")).any(|(at, found)| {
+                !sql[at + found.len()..].starts_with(|next: char| next.is_ascii_digit())
+            })
+        })
+        .unwrap_or(0)
+}
+
+/// What is slow of a step of a plan, with the table it reads.
+fn slow(step: &Value) -> Option<(String, String)> {
+    let kind = step["Node Type"].as_str().unwrap_or_default();
+    let table = step["Relation Name"].as_str().unwrap_or_default();
+    let is_bounded = !step["Index Cond"].is_null();
+    match kind {
+        "Seq Scan" | "Bitmap Heap Scan" => Some((table.to_owned(), kind.to_owned())),
+        "Index Scan" | "Index Only Scan" if !is_bounded => Some((
+            table.to_owned(),
+            format!("the whole of {}", step["Index Name"]),
+        )),
+        _ => None,
+    }
+}
+
+fn walk(step: &Value, found: &mut Vec<(String, String)>) {
+    found.extend(slow(step));
+    for below in step["Plans"].as_array().into_iter().flatten() {
+        walk(below, found);
+    }
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let Some((store, _schema)) = fresh(PostgresSettings::default()).await else {
+        return;
+    };
+    let session = store.sessions.session().await.unwrap();
+    let mut planned = 0;
+    let mut wrong = Vec::new();
+    let mut met = [false; EXCEPTIONS.len()];
+    for (name, source) in SOURCES {
+        for sql in statements(source) {
+            planned += 1;
+            let values = vec!["NULL"; parameters(&sql)].join(", ");
+            let values = if values.is_empty() {
+                values
+            } else {
+                format!("({values})")
+            };
+            let planning = async {
+                session.batch(&format!("PREPARE planned AS {sql}")).await?;
+                let plan: Value = session
+                    .plan(&format!("EXPLAIN (FORMAT JSON) EXECUTE planned{values}"))
+                    .await?;
+                session.batch("DEALLOCATE planned").await?;
+                Ok::<_, super::super::fault::Fault>(plan)
+            };
+            let plan = planning
+                .await
+                .unwrap_or_else(|fault| panic!("{fault:?}: {sql}"));
+            let mut steps = Vec::new();
+            walk(&plan[0]["Plan"], &mut steps);
+            // Sorting what is claimed would hold all that could be, not as many as wanted.
+            if sql.contains("SKIP LOCKED") && plan.to_string().contains("\"Sort\"") {
+                wrong.push(format!("{name}: sorts what it claims\n    in {sql}"));
+            }
+            for (table, what) in steps {
+                if SMALL.contains(&table.as_str()) {
+                    continue;
+                }
+                let exception = EXCEPTIONS
+                    .iter()
+                    .position(|(file, of, _)| *file == name && *of == table);
+                match exception {
+                    Some(known) => met[known] = true,
+                    None => wrong.push(format!("{name}: {what} of {table}\n    in {sql}")),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(planned > 90, "only {planned} statements were found");
+    assert_eq!(
+        met,
+        [true; EXCEPTIONS.len()],
+        "an exception that nothing needs"
+    );
+}
