@@ -39,7 +39,7 @@ impl AdminToken {
     pub fn random() -> Self {
         let bytes: Zeroizing<[u8; RANDOM_LENGTH]> = Zeroizing::new(rand::random());
         let mut text = Zeroizing::new(ADMIN_TOKEN_PREFIX.to_owned());
-        URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         Self(text)
     }
 
