@@ -67,6 +67,27 @@ pub(crate) fn dead_devices(count: usize) {
     metrics::counter!("heliostat_dead_devices_total").increment(count as u64);
 }
 
+/// Counters that seldom count stand at zero from the start: an alert on their growth sees none in a series that begins with one.
+pub fn begin_at_zero() {
+    let _ = Attempts::new();
+    for platform in Platform::ALL {
+        for outcome in OutcomeKind::ALL {
+            // No delivery ends with a retry.
+            if outcome != OutcomeKind::Retry {
+                let labels = [
+                    ("gateway", platform.as_str()),
+                    ("outcome", outcome.as_str()),
+                ];
+                metrics::counter!("heliostat_deliveries_total", &labels).increment(0);
+            }
+        }
+    }
+    for audience in ["interests", "users", "failures"] {
+        metrics::counter!("heliostat_publishes_total", "audience" => audience).increment(0);
+    }
+    dead_devices(0);
+}
+
 /// Tells `/metrics` what the names mean.
 pub fn describe() {
     use metrics::{Unit, describe_counter, describe_histogram};

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use store::publishes::EventKind;
 
 use super::error::ApiError;
 use super::{Api, observe};
@@ -48,8 +49,24 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
             metrics::Unit::Seconds,
             "Age of the oldest unfinished job."
         );
+        begin_at_zero();
         handle
     })
+}
+
+/// Counters that seldom count stand at zero from the start: an alert on their growth sees none in a series that begins with one.
+fn begin_at_zero() {
+    delivery::measure::begin_at_zero();
+    for event in [EventKind::Delivery, EventKind::Open] {
+        metrics::counter!("heliostat_events_total", "event" => event.as_str()).increment(0);
+    }
+    metrics::counter!("heliostat_events_lost_total").increment(0);
+    for outcome in ["used", "refused"] {
+        metrics::counter!("heliostat_certificate_changes_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["issued", "failed"] {
+        metrics::counter!("heliostat_acme_orders_total", "outcome" => outcome).increment(0);
+    }
 }
 
 /// `GET /metrics`.
