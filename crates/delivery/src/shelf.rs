@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use crate::vault::{Vault, VaultError};
 
-/// For how long a node that died over it keeps others from getting a token: longer than an exchange may take.
-const RESERVED_FOR: Duration = Duration::from_secs(60);
+/// For how long a node that died or hangs over it keeps others from getting a token. An exchange that takes longer may be made
+/// by two nodes, which costs nothing but the exchange.
+const RESERVED_FOR: Duration = Duration::from_secs(10);
 
 /// The shelf of all nodes on a store.
 #[derive(Debug)]

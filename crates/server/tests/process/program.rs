@@ -26,7 +26,7 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     }
 }
 
-fn heliostat(env: &[(String, String)]) -> Command {
+pub(crate) fn heliostat(env: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliostat"));
     command.envs(env.iter().cloned()).stdin(Stdio::null());
     command
@@ -118,8 +118,13 @@ impl Server {
 
     /// Asks it to end, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as TERM.
+    pub(crate) fn signal(&self, name: &str) {
+        let (name, pid) = (format!("-{name}"), self.child.id().to_string());
+        let sent = Command::new("kill").args([name, pid]).status().unwrap();
         assert!(sent.success());
     }
 
