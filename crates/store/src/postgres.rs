@@ -17,6 +17,7 @@ mod devices;
 mod events;
 mod export;
 mod fault;
+mod group;
 mod import;
 mod instances;
 mod interests;
@@ -35,6 +36,7 @@ mod schema;
 mod session;
 mod settlement;
 mod store;
+mod together;
 mod users;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ use std::time::Duration;
 
 use bell::Bell;
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl};
+use group::Group;
 use pool::Sessions;
 
 use crate::StoreError;
@@ -88,6 +91,7 @@ impl Default for PostgresSettings {
 /// A [`Store`](crate::Store) in a PostgreSQL database, 15 or later.
 pub struct PostgresStore {
     sessions: Sessions,
+    creating: Group<together::Request, publishes::Outcome>,
     bell: Bell,
     cache: PublishCache,
 }
@@ -111,6 +115,9 @@ impl PostgresStore {
         let (config, tls) = connect::prepare(url, settings)?;
         Ok(Self {
             sessions,
+            creating: Group::new(settings.queue_length, |s, requests| {
+                Box::pin(together::create(s, requests))
+            }),
             bell: Bell::hang(config, tls),
             cache: PublishCache::new(settings.publishes_cached),
         })

@@ -8,7 +8,9 @@ use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
 use super::publishes::{Created, Outcome};
-use super::{PostgresStore, cancel, count, jobs, lists, prune, publishes, replay, retries};
+use super::{
+    PostgresStore, cancel, count, jobs, lists, prune, publishes, replay, retries, together,
+};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, RetryBatch};
@@ -31,12 +33,16 @@ impl PostgresStore {
     pub(super) async fn accept(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
         let texts = Texts::of(&new).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         let publish = Arc::clone(&new.publish);
-        let created = self
-            .sessions
-            .write((new, texts, plan), |s, (new, texts, plan)| {
-                Box::pin(publishes::create(s, new, texts, *plan))
-            })
-            .await?;
+        let request = (new, texts, plan);
+        let created = if together::is_fit(&request) {
+            self.creating.run(&self.sessions, request).await?
+        } else {
+            self.sessions
+                .write(request, |s, (new, texts, plan)| {
+                    Box::pin(publishes::create(s, new, texts, *plan))
+                })
+                .await?
+        };
         let created = match created {
             Outcome::New(created) => created,
             Outcome::Repeated(id) => return Ok(Accepted::Repeated(id)),
@@ -46,13 +52,15 @@ impl PostgresStore {
             number,
             audience,
             jobs: claimed,
+            first_page,
         } = created;
         let stored = Stored { publish, audience };
-        let jobs: Vec<Job> = claimed
+        let mut jobs: Vec<Job> = claimed
             .into_iter()
             .map(|claimed| job(claimed, &stored))
             .collect();
-        if !jobs.is_empty() {
+        if let Some(first) = jobs.first_mut() {
+            first.first_page = first_page;
             // Retries will ask for it.
             self.cache.put(number, stored);
         }

@@ -99,6 +99,13 @@ impl Fault {
         self.code().is_some_and(|code| COLLISIONS.contains(code))
     }
 
+    /// Whether the server refused a statement for what it says, not for where things stand.
+    pub(super) fn is_of_statement(&self) -> bool {
+        self.code().is_some_and(|code| !OVERLOADS.contains(code))
+            && !self.is_collision()
+            && !self.is_of_connection()
+    }
+
     /// Whether the connection is no good any more: it is gone, or the server behind it is ending, starting, or takes no
     /// writes since another is the primary now.
     pub(super) fn is_of_connection(&self) -> bool {

@@ -66,7 +66,7 @@ pub(super) async fn insert(
     in_order(&rows)
 }
 
-fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Claimed>, Fault> {
+pub(super) fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Claimed>, Fault> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         found.push(Claimed {

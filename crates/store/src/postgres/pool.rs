@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::PostgresSettings;
 use super::connect::{self, DatabaseUrl};
 use super::fault::{self, Fault};
+use super::group::{self, Calls};
 use super::schema;
 use super::session::Session;
 use crate::StoreError;
@@ -30,6 +31,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(640);
 
 /// How much longer than the server has for a statement we wait for its answer.
 const PATIENCE_BEYOND: Duration = Duration::from_secs(1);
+
+/// How a transaction that writes begins.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// What a piece of work is doing with its arguments; written so that it can be done several times.
 pub(super) type Work<A, T> =
@@ -157,12 +161,7 @@ impl Sessions {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.carry_out(
-            "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            args,
-            work,
-        )
-        .await
+        self.carry_out(BEGIN, args, work).await
     }
 
     async fn carry_out<A, T>(
@@ -181,10 +180,24 @@ impl Sessions {
         let shared = Arc::clone(&self.shared);
         let task = self.tasks.spawn(async move {
             let _admitted = shared.admit()?;
-            shared.transact(begin, &args, work).await
+            Ok(shared.done(begin, &args, work).await?)
         });
         task.await
             .unwrap_or_else(|error| Err(StoreError::Unavailable(Box::new(error))))
+    }
+
+    /// For groups of calls, which have a task for all of them.
+    pub(super) fn lane(&self) -> Lane {
+        Lane(Arc::clone(&self.shared))
+    }
+
+    /// Carries something out to the end; whether the store is still open.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        if self.tasks.is_closed() {
+            return false;
+        }
+        self.tasks.spawn(work);
+        true
     }
 
     /// Finishes what is under way and closes the connections.
@@ -192,6 +205,37 @@ impl Sessions {
         self.tasks.close();
         self.tasks.wait().await;
         self.shared.pool.close();
+    }
+}
+
+/// Does groups of calls, one after the other.
+pub(super) struct Lane(Arc<Shared>);
+
+impl Lane {
+    /// Does a group in one transaction and tells each call what became of it. Where one statement of it fails, it is not known
+    /// whose fault that is: then each is done by itself.
+    pub(super) async fn transact<A: Send + Sync, T>(
+        &self,
+        (calls, told): Calls<A, T>,
+        work: Work<Vec<A>, Vec<Result<T, StoreError>>>,
+    ) {
+        let count = calls.len();
+        let answers = match self.0.done(BEGIN, &calls, work).await {
+            Ok(answers) => answers,
+            Err(fault) if count > 1 && fault.is_of_statement() => {
+                let mut answers = Vec::with_capacity(count);
+                for call in calls {
+                    let alone = self.0.done(BEGIN, &vec![call], work).await;
+                    answers.extend(alone.unwrap_or_else(|fault| group::share(fault, 1)));
+                }
+                answers
+            }
+            Err(fault) => group::share(fault, count),
+        };
+        for (answer, told) in answers.into_iter().zip(told) {
+            // Who does not wait any more is not told.
+            drop(told.send(answer));
+        }
     }
 }
 
@@ -205,19 +249,15 @@ impl Shared {
         Ok(Session::new(client, self.patience))
     }
 
-    async fn transact<A, T>(
-        &self,
-        begin: &str,
-        args: &A,
-        work: Work<A, T>,
-    ) -> Result<T, StoreError> {
+    /// A transaction, done again where that may help.
+    async fn done<A, T>(&self, begin: &str, args: &A, work: Work<A, T>) -> Result<T, Fault> {
         let mut tries = 1;
         loop {
             let session = self.session().await?;
             match attempt(session, begin, args, work).await {
                 Ok(done) => return Ok(done),
                 Err(Undone::Again(_)) if tries < TRIES_MAX => {}
-                Err(Undone::Again(fault) | Undone::Final(fault)) => return Err(fault.into()),
+                Err(Undone::Again(fault) | Undone::Final(fault)) => return Err(fault),
             }
             back_off(tries).await;
             tries += 1;

@@ -14,7 +14,7 @@ use super::keys::{self, Taken};
 use super::session::{Columns as _, Session};
 use super::{audience, columns, instances, interests, jobs, lists, scheduled};
 use crate::lookup::PublishState;
-use crate::publishes::{NewPublish, Plan, ResolvedAudience};
+use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
 use crate::stored::{FORMAT, Stored, Texts, decode, encode};
 
 /// The words of `state`.
@@ -29,6 +29,8 @@ pub(super) struct Created {
     pub(super) number: i64,
     pub(super) audience: Arc<ResolvedAudience>,
     pub(super) jobs: Vec<jobs::Claimed>,
+    /// The only page of the only job.
+    pub(super) first_page: Option<Page>,
 }
 
 /// What became of a request.
@@ -91,6 +93,7 @@ pub(super) async fn create(
         number,
         audience: Arc::new(audience),
         jobs,
+        first_page: None,
     }))
 }
 

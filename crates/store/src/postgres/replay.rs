@@ -148,6 +148,7 @@ async fn write(
         number,
         audience: Arc::new(resolved),
         jobs: jobs::insert(session, instance, number, &ranges, plan.lease).await?,
+        first_page: None,
     })
 }
 

@@ -6,39 +6,34 @@ use serde_json::Value;
 
 use super::{PostgresSettings, fresh};
 
-const SOURCES: [(&str, &str); 22] = [
-    ("audience", include_str!("../audience.rs")),
-    ("cancel", include_str!("../cancel.rs")),
-    ("count", include_str!("../count.rs")),
-    ("devices", include_str!("../devices.rs")),
-    ("events", include_str!("../events.rs")),
-    ("export", include_str!("../export.rs")),
-    ("import", include_str!("../import.rs")),
-    ("instances", include_str!("../instances.rs")),
-    ("interests", include_str!("../interests.rs")),
-    ("jobs", include_str!("../jobs.rs")),
-    ("keys", include_str!("../keys.rs")),
-    ("lists", include_str!("../lists.rs")),
-    ("lookup", include_str!("../lookup.rs")),
-    ("prune", include_str!("../prune.rs")),
-    ("publishes", include_str!("../publishes.rs")),
-    ("replay", include_str!("../replay.rs")),
-    ("retries", include_str!("../retries.rs")),
-    ("scheduled", include_str!("../scheduled.rs")),
-    ("schema", include_str!("../schema.rs")),
-    ("settlement", include_str!("../settlement.rs")),
-    ("store", include_str!("../store.rs")),
-    ("users", include_str!("../users.rs")),
-];
+/// The sources of the backend, by name, but for its tests.
+fn sources() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut sources: Vec<(String, String)> = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .filter(|(name, _)| name != "tests")
+        .collect();
+    sources.sort_unstable();
+    sources
+}
 
 /// Tables of one row, or few.
-const SMALL: [&str; 6] = [
+const SMALL: [&str; 9] = [
     "store",
     "checks",
     "heliostat_schema",
     "instances",
     "secret_keys",
     "credentials",
+    "nodes",
+    "duties",
+    "moves",
 ];
 
 /// A step that would be slow on a large table, and why it is none here: file, table, reason.
@@ -74,6 +69,8 @@ fn statements(source: &str) -> Vec<String> {
         .skip(1)
         .step_by(2)
         .filter(|text| words.iter().any(|word| text.starts_with(word)))
+        // What `moving` makes up for every table has a place for its name.
+        .filter(|text| !text.contains('{'))
         .map(str::to_owned)
         .collect()
 }
@@ -121,8 +118,8 @@ async fn no_statement_reads_a_whole_table() {
     let mut planned = 0;
     let mut wrong = Vec::new();
     let mut met = [false; EXCEPTIONS.len()];
-    for (name, source) in SOURCES {
-        for sql in statements(source) {
+    for (name, source) in sources() {
+        for sql in statements(&source) {
             planned += 1;
             let values = vec!["NULL"; parameters(&sql)].join(", ");
             let values = if values.is_empty() {
