@@ -12,6 +12,8 @@ use super::InvalidDevice;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebPushSubscription {
     endpoint: Box<str>,
+    /// How much of the endpoint is its origin, which is asked for several times in a delivery.
+    origin_length: usize,
     keys: [u8; Self::KEYS_LENGTH],
 }
 
@@ -60,10 +62,7 @@ impl WebPushSubscription {
             return Err(bad("`endpoint` has user info"));
         }
         let endpoint = endpoint.as_str().split('#').next().unwrap_or_default();
-        Ok(Self {
-            endpoint: endpoint.into(),
-            keys,
-        })
+        Ok(Self::from_parts(endpoint, keys))
     }
 
     /// The JSON that a browser makes of its subscription, and [`WebPushSubscription::from_json`] reads.
@@ -80,7 +79,11 @@ impl WebPushSubscription {
 
     /// What a store kept.
     pub(super) fn from_parts(endpoint: &str, keys: [u8; Self::KEYS_LENGTH]) -> Self {
+        let after_scheme = "https://".len();
+        let rest = endpoint.get(after_scheme..).unwrap_or_default();
+        let host_length = rest.find(['/', '?']).unwrap_or(rest.len());
         Self {
+            origin_length: (after_scheme + host_length).min(endpoint.len()),
             endpoint: endpoint.into(),
             keys,
         }
@@ -98,10 +101,7 @@ impl WebPushSubscription {
 
     /// Scheme, host and port of the endpoint: the audience of a VAPID token (RFC 8292 section 2).
     pub fn origin(&self) -> &str {
-        let after_scheme = "https://".len();
-        let rest = self.endpoint.get(after_scheme..).unwrap_or_default();
-        let host_length = rest.find(['/', '?']).unwrap_or(rest.len());
-        &self.endpoint[..after_scheme + host_length]
+        &self.endpoint[..self.origin_length]
     }
 
     /// The browser's public key, an uncompressed P-256 point.
