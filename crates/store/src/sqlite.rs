@@ -81,7 +81,7 @@ impl Default for SqliteSettings {
             queue_length: 4096,
             group_max: 512,
             writer_cache_kib: 64 * 1024,
-            reader_cache_kib: 4 * 1024,
+            reader_cache_kib: 16 * 1024,
             log_size_max: 256 << 20,
             publishes_cached: 1024,
         }
