@@ -101,7 +101,7 @@ def main():
             (bench.work / f"{stamp}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     (bench.work / f"{stamp}.md").write_text(tables.markdown(results), encoding="utf-8")
     if chosen.record:
-        tables.record(bench.root / "docs/PERFORMANCE.md", facts, results)
+        tables.record(bench.root / "docs/PERFORMANCE.md", facts, results, all_rows=not chosen.only)
     print("\n" + tables.text(results))
     print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json and .md")
     return 1 if any("failed" in result for result in results.values()) else 0

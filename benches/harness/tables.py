@@ -51,13 +51,29 @@ def markdown(results):
 BEGIN, END = "<!-- results: written by scripts/bench --record -->", "<!-- end of results -->"
 
 
-def record(page, facts, results):
-    """Writes results between the two marks of a page."""
+def record(page, facts, results, all_rows):
+    """Writes results between the two marks of a page; those of some rows alone in the place of their old ones."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
+    old, _, after = rest.partition(END)
     load = ", ".join(f"{load:.1f}" for load in facts["loadAverage"])
     about = (
         f"{facts['date'][:10]}, commit {facts['commit']}, {facts['cores']} cores of {facts['processor']}, "
         f"kernel {facts['kernel']}; load average when it began: {load}."
     )
-    page.write_text(f"{before}{BEGIN}\n\n{about}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")
+    if all_rows:
+        text = f"\n\n{about}\n\n{markdown(results)}\n"
+    else:
+        names = ", ".join(f"`{name}`" for name in results)
+        text = merged(old, markdown(results)).replace("\n\n| what", f"\n{names}: {about}\n\n| what", 1)
+    page.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
+
+
+def merged(old, new):
+    """Old tables with the lines of new ones that are about the same."""
+    def subject(line):
+        cells = line.split(" | ")
+        # A line about a sender is named by its row, too.
+        return tuple(cells[:2]) if len(cells) == 5 else cells[0]
+
+    fresh = {subject(line): line for line in new.splitlines() if line.startswith("| ") and "---" not in line}
+    return "\n".join(fresh.get(subject(line), line) if line.startswith("| ") else line for line in old.split("\n"))

@@ -80,6 +80,14 @@ pub(crate) struct Place {
     told: bool,
 }
 
+/// Who of those at the gate looks again when a place was given back.
+enum Wake {
+    /// So many, since thousands may wait, and each that wakes in vain costs as much as one that enters.
+    Some(usize),
+    /// The gate is closed, and all are to be turned away.
+    All,
+}
+
 /// The gate is closed for so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TurnedAway(pub(crate) Duration);
@@ -178,6 +186,16 @@ impl State {
         (at > now).then_some(at)
     }
 
+    fn wake(&self) -> Wake {
+        /// The place that was given back, and the one that the window may have widened by.
+        const FREED_MAX: usize = 2;
+        if self.closed.is_some() && self.waiting > 0 {
+            return Wake::All;
+        }
+        let free = self.window.saturating_sub(self.in_flight);
+        Wake::Some(free.min(self.waiting).min(FREED_MAX))
+    }
+
     fn answered(&mut self, probe: bool) {
         self.failures = 0;
         if probe {
@@ -257,7 +275,7 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let anybody = {
+        let wake = {
             let mut state = self.gate.state();
             state.in_flight -= 1;
             // A probe that was given up says nothing; the next one may probe.
@@ -267,10 +285,11 @@ impl Drop for Place {
             {
                 closed.probing = false;
             }
-            state.waiting > 0
+            state.wake()
         };
-        if anybody {
-            self.gate.freed.notify_waiters();
+        match wake {
+            Wake::Some(number) => (0..number).for_each(|_| self.gate.freed.notify_one()),
+            Wake::All => self.gate.freed.notify_waiters(),
         }
     }
 }
@@ -319,6 +338,36 @@ mod tests {
         drop(enter(&gate).await);
         assert!(!is_full(&gate).await);
         assert!(gate.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_get_in_one_after_the_other_or_are_turned_away() {
+        let gate = Gate::new(4, Pace::default());
+        let entered = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let mut visitors = tokio::task::JoinSet::new();
+        for number in 0..1000_u32 {
+            let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
+            visitors.spawn(async move {
+                let Ok(place) = gate.enter().await else {
+                    return false;
+                };
+                entered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(u64::from(number % 7))).await;
+                match number {
+                    // The window halves, widens again, and at last the gate closes.
+                    100 => place.leave(HostSign::Throttled(None)),
+                    900 => place.leave(HostSign::Throttled(Some(CLOSED_FIRST))),
+                    _ if number % 5 == 0 => drop(place),
+                    _ => place.leave(HostSign::Answered),
+                }
+                true
+            });
+        }
+        let let_in = visitors.join_all().await;
+        let let_in = let_in.into_iter().filter(|entered| *entered).count();
+        assert!((900..1000).contains(&let_in), "{let_in}");
+        assert_eq!(entered.load(std::sync::atomic::Ordering::Relaxed), let_in);
+        assert_eq!(gate.state().waiting, 0);
     }
 
     #[tokio::test(start_paused = true)]
