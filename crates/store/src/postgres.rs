@@ -52,6 +52,7 @@ use pool::Sessions;
 
 use crate::StoreError;
 use crate::publishes::Plan;
+use crate::publishes::Settled;
 use crate::stored::Stored;
 use crate::stored::cache::PublishCache;
 
@@ -92,6 +93,7 @@ impl Default for PostgresSettings {
 pub struct PostgresStore {
     sessions: Sessions,
     creating: Group<together::Request, publishes::Outcome>,
+    settling: Group<settlement::Call, Settled>,
     bell: Bell,
     cache: PublishCache,
 }
@@ -117,6 +119,9 @@ impl PostgresStore {
             sessions,
             creating: Group::new(settings.queue_length, |s, requests| {
                 Box::pin(together::create(s, requests))
+            }),
+            settling: Group::new(settings.queue_length, |s, calls| {
+                Box::pin(settlement::last_pages(s, calls))
             }),
             bell: Bell::hang(config, tls),
             cache: PublishCache::new(settings.publishes_cached),

@@ -172,24 +172,6 @@ pub(super) async fn advance(
     }
 }
 
-/// Deletes a job whose last page is done.
-pub(super) async fn complete(
-    session: &Session,
-    job: JobId,
-    fence: Fence,
-) -> Result<Advanced, Fault> {
-    let deleted = session
-        .row(
-            "DELETE FROM jobs WHERE job = $1 AND fence = $2 RETURNING instance, publish",
-            &[&job.0, &fence.0],
-        )
-        .await?;
-    match deleted {
-        Some(row) => Ok(Advanced::To(row.at(0)?, row.at(1)?)),
-        None => Ok(Advanced::Lost),
-    }
-}
-
 /// How much work waits, of jobs and of retries.
 pub(super) async fn queue_depth(session: &Session, now: Timestamp) -> Result<QueueDepth, Fault> {
     let jobs = session.known("SELECT count(*) FROM jobs", &[]).await?;

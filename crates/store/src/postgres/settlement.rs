@@ -10,13 +10,12 @@ use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
 
-use super::fault::Fault;
+use super::fault::{Fault, corrupt};
 use super::jobs::Advanced;
-use super::session::Session;
+use super::session::{Columns as _, Session};
 use super::{columns, devices, jobs, publishes, retries};
-use crate::publishes::{
-    DeadDevice, Failure, Fence, JobId, RetryId, Settled, Settlement, Tally, UserTally,
-};
+use crate::StoreError;
+use crate::publishes::{DeadDevice, Failure, Fence, JobId, RetryId, Settled, Settlement};
 
 /// How far a job has come.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +23,20 @@ pub(super) struct Progress {
     pub(super) job: JobId,
     pub(super) fence: Fence,
     pub(super) cursor: DeviceOrdinal,
-    pub(super) last: bool,
     pub(super) lease_until: Timestamp,
 }
 
+/// A page that is to be settled.
+pub(super) type Call = (Progress, Settlement, Timestamp);
+
+/// What a settlement is of.
+struct Of<'a> {
+    instance: i64,
+    publish: i64,
+    settlement: &'a Settlement,
+}
+
+/// Settles a page that is not the last of its job.
 pub(super) async fn page(
     session: &Session,
     progress: Progress,
@@ -35,25 +44,81 @@ pub(super) async fn page(
     now: Timestamp,
 ) -> Result<Settled, Fault> {
     let Progress { job, fence, .. } = progress;
-    let advanced = if progress.last {
-        jobs::complete(session, job, fence).await?
-    } else {
-        let (cursor, lease_until) = (progress.cursor, progress.lease_until);
-        jobs::advance(session, job, fence, cursor, lease_until).await?
-    };
-    let (instance, publish) = match advanced {
-        Advanced::To(instance, publish) => (instance, publish),
-        Advanced::Repeated => return Ok(Settled::Done),
-        Advanced::Lost => return Ok(Settled::LeaseLost),
-    };
-    if progress.last {
-        publishes::hold(session, instance, publish).await?;
+    let (cursor, lease_until) = (progress.cursor, progress.lease_until);
+    match jobs::advance(session, job, fence, cursor, lease_until).await? {
+        Advanced::To(instance, publish) => {
+            apply(session, instance, publish, settlement, now).await?;
+            Ok(Settled::Done)
+        }
+        Advanced::Repeated => Ok(Settled::Done),
+        Advanced::Lost => Ok(Settled::LeaseLost),
     }
-    apply(session, instance, publish, settlement, now).await?;
-    if progress.last {
-        publishes::finish_if_done(session, instance, publish, now).await?;
+}
+
+/// Jobs whose last pages are done, as far as nobody else has them. In the order of the jobs, whoever does it.
+pub(super) const COMPLETE: &str = "WITH held AS (
+        SELECT n.place, j.job FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n(place, job, fence)
+          JOIN jobs j ON j.job = n.job AND j.fence = n.fence ORDER BY j.job FOR UPDATE OF j)
+    DELETE FROM jobs USING held WHERE jobs.job = held.job RETURNING held.place, jobs.instance, jobs.publish";
+const HOLD: &str = "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) AS n(instance, publish)
+    JOIN publishes p ON p.instance = n.instance AND p.publish = n.publish
+    ORDER BY p.instance, p.publish FOR NO KEY UPDATE OF p";
+const FINISH: &str =
+    "UPDATE publishes p SET finished_at = greatest(n.now, p.accepted_at), state = 'finished'
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n(instance, publish, now)
+    WHERE p.instance = n.instance AND p.publish = n.publish AND coalesce(p.state, '') = 'running'
+      AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.publish = n.publish)
+      AND NOT EXISTS (SELECT 1 FROM retries WHERE retries.publish = n.publish)";
+
+/// Settles the last pages of jobs together.
+pub(super) async fn last_pages(
+    session: &Session,
+    calls: &[Call],
+) -> Result<Vec<Result<Settled, StoreError>>, Fault> {
+    let places: Vec<i64> = (0..calls.len()).map(columns::limit).collect();
+    let jobs: Vec<i64> = calls.iter().map(|(progress, ..)| progress.job.0).collect();
+    let fences: Vec<i64> = calls
+        .iter()
+        .map(|(progress, ..)| progress.fence.0)
+        .collect();
+    let rows = session.rows(COMPLETE, &[&places, &jobs, &fences]).await?;
+    let mut settled: Vec<_> = calls.iter().map(|_| Ok(Settled::LeaseLost)).collect();
+    let (mut of, mut times) = (
+        Vec::with_capacity(rows.len()),
+        Vec::with_capacity(rows.len()),
+    );
+    for row in &rows {
+        let place = usize::try_from(row.at::<i64>(0)?).unwrap_or(usize::MAX);
+        let (Some((_, settlement, now)), Some(told)) = (calls.get(place), settled.get_mut(place))
+        else {
+            return Err(corrupt("a place that nothing was asked for"));
+        };
+        *told = Ok(Settled::Done);
+        times.push(now.as_millis());
+        of.push(Of {
+            instance: row.at(1)?,
+            publish: row.at(2)?,
+            settlement,
+        });
     }
-    Ok(Settled::Done)
+    if of.is_empty() {
+        return Ok(settled);
+    }
+    let instances: Vec<i64> = of.iter().map(|of| of.instance).collect();
+    let publishes: Vec<i64> = of.iter().map(|of| of.publish).collect();
+    session.execute(HOLD, &[&instances, &publishes]).await?;
+    tally(session, &of).await?;
+    tally_users(session, &of).await?;
+    for (of, now) in of.iter().zip(&times) {
+        let now = Timestamp::from_millis(*now);
+        apply_rest(session, of.instance, of.publish, of.settlement, now).await?;
+    }
+    let latest = times.iter().copied().max().unwrap_or_default();
+    publishes::finish_emptied(session, Timestamp::from_millis(latest)).await?;
+    session
+        .execute(FINISH, &[&instances, &publishes, &times])
+        .await?;
+    Ok(settled)
 }
 
 /// Retries whose device is gone are passed over: nobody else can have them. If none is left, though, another node may have
@@ -84,8 +149,25 @@ async fn apply(
     settlement: &Settlement,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    tally(session, instance, publish, &settlement.tallies).await?;
-    tally_users(session, instance, publish, &settlement.users).await?;
+    let of = [Of {
+        instance,
+        publish,
+        settlement,
+    }];
+    tally(session, &of).await?;
+    tally_users(session, &of).await?;
+    apply_rest(session, instance, publish, settlement, now).await?;
+    publishes::finish_emptied(session, now).await
+}
+
+/// What is not counted: as a rule there is nothing of it.
+async fn apply_rest(
+    session: &Session,
+    instance: i64,
+    publish: i64,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<(), Fault> {
     keep_failures(session, instance, publish, &settlement.failures, now).await?;
     if !settlement.environments.is_empty() {
         let environments: BTreeMap<i64, &str> = settlement
@@ -109,68 +191,63 @@ async fn apply(
     }
     let dead = still_dead(session, instance, &settlement.dead).await?;
     devices::remove(session, instance, &dead).await?;
-    retries::insert(session, instance, publish, &settlement.retries).await?;
-    publishes::finish_emptied(session, now).await
+    retries::insert(session, instance, publish, &settlement.retries).await
 }
 
-async fn tally(
-    session: &Session,
-    instance: i64,
-    publish: i64,
-    tallies: &[Tally],
-) -> Result<(), Fault> {
-    if tallies.is_empty() {
+async fn tally(session: &Session, settled: &[Of<'_>]) -> Result<(), Fault> {
+    // Each row once, and in one order whoever does it.
+    let mut counts: BTreeMap<(i64, i64, &str, &str, &str), i64> = BTreeMap::new();
+    for of in settled {
+        for tally in &of.settlement.tallies {
+            let (platform, outcome) = (tally.platform.as_str(), tally.outcome.as_str());
+            let key = (of.instance, of.publish, platform, outcome, &*tally.reason);
+            *counts.entry(key).or_default() += columns::number(tally.count);
+        }
+    }
+    if counts.is_empty() {
         return Ok(());
     }
-    // Each row once, and in one order whoever does it.
-    let mut counts: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
-    for tally in tallies {
-        let key = (
-            tally.platform.as_str(),
-            tally.outcome.as_str(),
-            &*tally.reason,
-        );
-        *counts.entry(key).or_default() += columns::number(tally.count);
-    }
-    let platforms: Vec<&str> = counts.keys().map(|key| key.0).collect();
-    let outcomes: Vec<&str> = counts.keys().map(|key| key.1).collect();
-    let reasons: Vec<&str> = counts.keys().map(|key| key.2).collect();
-    let counts: Vec<i64> = counts.into_values().collect();
+    let instances: Vec<i64> = counts.keys().map(|key| key.0).collect();
+    let publishes: Vec<i64> = counts.keys().map(|key| key.1).collect();
+    let platforms: Vec<&str> = counts.keys().map(|key| key.2).collect();
+    let outcomes: Vec<&str> = counts.keys().map(|key| key.3).collect();
+    let reasons: Vec<&str> = counts.keys().map(|key| key.4).collect();
+    let counts: Vec<i64> = counts.values().copied().collect();
     session
         .execute(
             "INSERT INTO tallies (instance, publish, platform, outcome, reason, count)
-             SELECT $1, $2, n.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[]) AS n
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
              ON CONFLICT (instance, publish, platform, outcome, reason) DO UPDATE SET count = tallies.count + excluded.count",
-            &[&instance, &publish, &platforms, &outcomes, &reasons, &counts],
+            &[&instances, &publishes, &platforms, &outcomes, &reasons, &counts],
         )
         .await?;
     Ok(())
 }
 
-async fn tally_users(
-    session: &Session,
-    instance: i64,
-    publish: i64,
-    users: &[UserTally],
-) -> Result<(), Fault> {
-    if users.is_empty() {
+async fn tally_users(session: &Session, settled: &[Of<'_>]) -> Result<(), Fault> {
+    let mut counts: BTreeMap<(i64, i64, i64), (i64, i64)> = BTreeMap::new();
+    for of in settled {
+        for tally in &of.settlement.users {
+            let key = (of.instance, of.publish, tally.user.0);
+            let (accepted, failed) = counts.entry(key).or_default();
+            *accepted += columns::number(tally.accepted);
+            *failed += columns::number(tally.failed);
+        }
+    }
+    if counts.is_empty() {
         return Ok(());
     }
-    let mut counts: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-    for tally in users {
-        let (accepted, failed) = counts.entry(tally.user.0).or_default();
-        *accepted += columns::number(tally.accepted);
-        *failed += columns::number(tally.failed);
-    }
-    let users: Vec<i64> = counts.keys().copied().collect();
+    let instances: Vec<i64> = counts.keys().map(|key| key.0).collect();
+    let publishes: Vec<i64> = counts.keys().map(|key| key.1).collect();
+    let users: Vec<i64> = counts.keys().map(|key| key.2).collect();
     let (accepted, failed): (Vec<i64>, Vec<i64>) = counts.into_values().unzip();
     session
         .execute(
             "INSERT INTO user_tallies (instance, publish, user_number, accepted, failed)
-             SELECT $1, $2, n.* FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS n
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
              ON CONFLICT (instance, publish, user_number) DO UPDATE
                 SET accepted = user_tallies.accepted + excluded.accepted, failed = user_tallies.failed + excluded.failed",
-            &[&instance, &publish, &users, &accepted, &failed],
+            &[&instances, &publishes, &users, &accepted, &failed],
         )
         .await?;
     Ok(())

@@ -391,9 +391,12 @@ impl Store for PostgresStore {
             job: job.id,
             fence: job.fence,
             cursor,
-            last,
             lease_until,
         };
+        if last {
+            let call = (progress, settlement, now);
+            return self.settling.run(&self.sessions, call).await;
+        }
         call!(self.write(progress, settlement, now), |s| settlement::page(
             s, *progress, settlement, *now
         ))
