@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(10 * 60);
 const DUTY_LASTS: Duration = Duration::from_secs(15 * 60);
 /// How many publishes one transaction deletes.
 const BATCH_LENGTH: usize = 100;
-/// How many keys of requests one transaction deletes.
+/// How many keys of requests, or counts of reports, one transaction deletes.
 const KEYS_LENGTH: usize = 1000;
 
 /// What the janitor needs.
@@ -28,6 +28,7 @@ pub(crate) struct Janitor {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Uuid,
     pub(crate) keep_publishes: Duration,
+    pub(crate) keep_insights: Duration,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -81,6 +82,17 @@ impl Janitor {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, "old keys of requests could not be deleted");
+                    break;
+                }
+            }
+        }
+        let before = self.clock.now().before(self.keep_insights);
+        while !self.stopping.is_cancelled() {
+            match self.store.prune_event_hours(before, KEYS_LENGTH).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "old counts of reports could not be deleted");
                     break;
                 }
             }

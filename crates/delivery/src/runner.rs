@@ -66,6 +66,8 @@ pub struct Settings {
     pub jitter: Jitter,
     /// How long finished publishes are kept.
     pub keep_publishes: Duration,
+    /// How long it is kept how much was reported in each hour.
+    pub keep_insights: Duration,
 }
 
 impl Default for Settings {
@@ -85,6 +87,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             jitter: Jitter::default(),
             keep_publishes: Duration::from_secs(30 * 24 * 60 * 60),
+            keep_insights: Duration::from_secs(400 * 24 * 60 * 60),
         }
     }
 }
@@ -138,6 +141,7 @@ impl Settings {
             clock: Arc::clone(&leases.clock),
             node: leases.owner,
             keep_publishes: self.keep_publishes,
+            keep_insights: self.keep_insights,
             stopping,
         }
     }

@@ -11,6 +11,7 @@ pub mod actor;
 pub mod credentials;
 pub mod devices;
 pub mod error;
+pub mod insights;
 pub mod instances;
 pub mod publishes;
 pub mod secret_keys;

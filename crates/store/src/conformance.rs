@@ -20,6 +20,7 @@ pub mod cancelling;
 pub mod cluster;
 pub mod devices;
 pub mod events;
+pub mod insights;
 pub mod instances;
 pub mod interests;
 pub mod jobs;
@@ -180,6 +181,10 @@ macro_rules! store_conformance {
                 an_event_counts_once,
                 an_event_of_a_stranger_does_not_count,
                 events_outlive_their_device;
+            insights:
+                what_counts_for_a_publish_counts_for_its_hour,
+                old_hours_are_forgotten_and_no_others,
+                a_deleted_instance_has_no_hours;
             replays:
                 what_cannot_be_replayed_is_told,
                 exactly_what_failed_is_sent_again,

@@ -19,6 +19,7 @@ pub mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod devices;
+pub mod insights;
 pub mod instances;
 pub mod lists;
 pub mod lookup;
@@ -80,7 +81,9 @@ pub enum StoreError {
 
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
 #[async_trait]
-pub trait Store: cluster::Cluster + lists::UserLists + Send + Sync + fmt::Debug {
+pub trait Store:
+    cluster::Cluster + insights::Insights + lists::UserLists + Send + Sync + fmt::Debug
+{
     // Instances. Few, and read through a cache that watches `configuration_version`.
 
     /// A number that grows with every change of an instance, secret key or credential, whichever process makes it.

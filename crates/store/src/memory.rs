@@ -7,6 +7,7 @@
 mod accept;
 mod cluster;
 mod devices;
+mod insights;
 mod instances;
 mod lists;
 mod lookup;

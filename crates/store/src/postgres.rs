@@ -19,6 +19,7 @@ mod export;
 mod fault;
 mod group;
 mod import;
+mod insights;
 mod instances;
 mod interests;
 mod jobs;

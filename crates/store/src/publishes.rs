@@ -283,6 +283,13 @@ impl EventKind {
             Self::Open => "open",
         }
     }
+
+    /// The kind with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Delivery, Self::Open]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
 }
 
 /// A report of a device on a publish.
@@ -298,6 +305,8 @@ pub struct Event {
     pub kind: EventKind,
     /// When, by the device's own clock.
     pub at: Timestamp,
+    /// When the server got the report.
+    pub received: Timestamp,
 }
 
 /// What became of a reported event.

@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod export;
 mod import;
+mod insights;
 mod instances;
 mod interests;
 mod jobs;

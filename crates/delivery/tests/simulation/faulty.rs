@@ -15,6 +15,7 @@ use domain::seal::Sealed;
 use domain::user::UserId;
 use store::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
+use store::insights::{EventHour, Insights};
 use store::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
@@ -280,6 +281,24 @@ impl Cluster for FaultyStore {
 
     async fn succeed_the_dead(&self) -> Result<u64, StoreError> {
         self.call(self.world.store.succeed_the_dead()).await
+    }
+}
+
+#[async_trait]
+impl Insights for FaultyStore {
+    async fn event_hours(
+        &self,
+        instance: InstanceId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<EventHour>, StoreError> {
+        self.call(self.world.store.event_hours(instance, from, until))
+            .await
+    }
+
+    async fn prune_event_hours(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.prune_event_hours(before, limit))
+            .await
     }
 }
 

@@ -101,6 +101,7 @@ struct RawDelivery {
 #[serde(deny_unknown_fields)]
 struct RawRetention {
     publishes_days: i64,
+    insights_days: i64,
 }
 
 #[derive(Deserialize)]
@@ -290,6 +291,12 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
         1,
         36_500,
     )?;
+    let insights_days = within(
+        "retention.insights_days",
+        raw.retention.insights_days,
+        1,
+        36_500,
+    )?;
     let many = 100_000;
     let fcm = "fcm.deliveries_per_minute_max";
     let fcm_per_minute_max = u32::try_from(within(
@@ -310,6 +317,10 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
         bulk_jobs_max: count("delivery.bulk_jobs_max", own.bulk_jobs_max, 1, many)?,
         lease: timeout("delivery.lease_secs", own.lease_secs)?,
         keep_publishes: secs("retention.publishes_days", days.saturating_mul(DAY_SECS))?,
+        keep_insights: secs(
+            "retention.insights_days",
+            insights_days.saturating_mul(DAY_SECS),
+        )?,
         ..Settings::default()
     })
 }

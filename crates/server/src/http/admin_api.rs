@@ -8,6 +8,7 @@ pub(crate) mod access;
 mod credentials;
 mod described;
 mod devices;
+mod insights;
 mod instances;
 mod publishes;
 mod secret_keys;
@@ -44,6 +45,7 @@ pub(super) fn routes() -> Router<Api> {
             get(devices::show).delete(devices::delete),
         )
         .route(&at("/users/{user}"), delete(users::delete))
+        .route(&at("/insights"), get(insights::show))
         .route(
             &at("/publishes"),
             get(publishes::list).post(publishes::publish),

@@ -1,8 +1,12 @@
 //! `/reporting_api/v2/instances/{instance}/events`, and v1
 
+use domain::clock::Timestamp;
+use domain::device::Platform;
 use domain::publish::PublishId;
 use http::Method;
 use serde_json::{Value, json};
+use store::insights::EventHour;
+use store::publishes::EventKind;
 
 use crate::support::{Instance, JSON, NOW, Server};
 
@@ -134,4 +138,33 @@ async fn each_device_counts_once_per_kind_however_it_is_written() {
         .unwrap()
         .unwrap();
     assert_eq!((report.delivered, report.opened), (2, 1));
+}
+
+#[tokio::test]
+async fn what_was_reported_counts_for_the_hour_it_came_in() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let device = server.fcm_device(&instance, "token").await;
+    let publish = publish(&server, &instance).await;
+    let mut reported = event("Delivery", &publish, &device);
+    // A clock that is a year behind, and a repetition.
+    reported["timestampSecs"] = json!(NOW.as_secs() - 365 * 24 * 60 * 60);
+    for _ in 0..2 {
+        server
+            .post(&path(&instance, "v2"), &reported.to_string())
+            .await
+            .ok();
+    }
+    let hours = server.app.store().event_hours(
+        instance.id,
+        Timestamp::from_secs(0),
+        NOW.after(store::insights::HOUR),
+    );
+    let expected = EventHour {
+        hour: store::insights::hour_of(NOW),
+        platform: Platform::Fcm,
+        kind: EventKind::Delivery,
+        count: 1,
+    };
+    assert_eq!(hours.await.unwrap(), [expected]);
 }

@@ -20,6 +20,7 @@ pub async fn an_event_counts_once(store: Arc<dyn Store>) {
         device,
         kind,
         at: at(3),
+        received: at(3),
     };
     let reported = vec![
         event(first, EventKind::Delivery),
@@ -49,6 +50,7 @@ pub async fn an_event_of_a_stranger_does_not_count(store: Arc<dyn Store>) {
         device,
         kind: EventKind::Open,
         at: at(3),
+        received: at(3),
     };
     let reported = vec![
         event(mine, publish, stranger),
@@ -74,6 +76,7 @@ pub async fn events_outlive_their_device(store: Arc<dyn Store>) {
         device,
         kind: EventKind::Delivery,
         at: at(3),
+        received: at(3),
     };
     assert_eq!(
         store.record_events(vec![event]).await.unwrap(),

@@ -84,6 +84,7 @@ pub async fn unknown_instances_have_nothing(store: Arc<dyn Store>) {
         device: DeviceId::random(Platform::Web),
         kind: EventKind::Open,
         at: at(0),
+        received: at(0),
     };
     let recorded = store.record_events(vec![event]).await.unwrap();
     assert_eq!(recorded, [Recorded::Unknown]);

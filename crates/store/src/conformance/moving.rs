@@ -138,6 +138,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
         device: devices[0],
         kind: EventKind::Open,
         at: at(3),
+        received: at(3),
     };
     let recorded = store.record_events(vec![event]).await.unwrap();
     assert_eq!(recorded, [Recorded::New]);

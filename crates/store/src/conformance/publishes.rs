@@ -179,6 +179,7 @@ pub async fn a_pruned_publish_takes_everything_with_it(store: Arc<dyn Store>) {
         device,
         kind: EventKind::Delivery,
         at: at(2),
+        received: at(2),
     };
     assert_eq!(
         store.record_events(vec![event.clone()]).await.unwrap(),

@@ -8,6 +8,7 @@ use domain::device::{DeviceOrdinal, Recipient};
 use domain::user::UserOrdinal;
 
 use super::state::{PublishRow, State};
+use crate::insights::hour_of;
 use crate::lookup::PublishState;
 use crate::publishes::{
     Event, EventKind, Fence, Job, JobId, Page, Plan, Recorded, ResolvedAudience,
@@ -133,11 +134,14 @@ impl State {
         let (Some(device), Some(row)) = (device, row) else {
             return Recorded::Unknown;
         };
-        if row.events.insert((event.kind == EventKind::Open, device)) {
-            Recorded::New
-        } else {
-            Recorded::Repeated
+        let is_open = event.kind == EventKind::Open;
+        if !row.events.insert((is_open, device)) {
+            return Recorded::Repeated;
         }
+        let hour = hour_of(event.received);
+        let key = (event.instance, hour, event.device.platform(), is_open);
+        *self.event_hours.entry(key).or_default() += 1;
+        Recorded::New
     }
 
     pub(super) fn prune_publishes(&mut self, before: Timestamp, limit: usize) -> u64 {

@@ -184,6 +184,8 @@ pub(super) struct State {
     /// Keys of requests, by instance and key.
     pub(super) keys: BTreeMap<(i64, String), UsedKey>,
     pub(super) lists: Table<ListRow>,
+    /// How often something was reported: by instance, hour, platform, and whether it was an open.
+    pub(super) event_hours: BTreeMap<(InstanceId, Timestamp, Platform, bool), u64>,
     pub(super) nodes: super::cluster::Nodes,
 }
 

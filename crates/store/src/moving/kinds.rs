@@ -95,6 +95,8 @@ kinds! {
         reason Text, failed_at Int;
     /// What devices reported.
     Events "events" 10000: instance Int, publish Int, kind Text, device Int, at Int;
+    /// What was reported, by the hour.
+    EventHours "event_hours" 10000: instance Int, hour Int, platform Text, kind Text, count Int;
     /// Keys of requests.
     RequestKeys "request_keys" 5000: instance Int, key Text, fingerprint Bytes, id Uuid, used_at Int;
     /// Lists of users.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::devices;
 use super::fault::Fault;
+use super::insights::{self, Counts};
 use super::session::{Columns as _, Session};
+use crate::insights::hour_of;
 use crate::publishes::{Event, EventKind, Recorded};
 
 /// In the order of the publishes' ids, so that two who count for the same publishes do not wait for each other in a circle.
@@ -13,9 +15,11 @@ pub(super) async fn record(session: &Session, events: &[Event]) -> Result<Vec<Re
     order.sort_by_key(|index| *events[*index].publish.uuid());
     let mut recorded = vec![Recorded::Unknown; events.len()];
     let mut publishes = HashMap::new();
+    let mut counts = Counts::new();
     for index in order {
-        recorded[index] = record_one(session, &events[index], &mut publishes).await?;
+        recorded[index] = record_one(session, &events[index], &mut publishes, &mut counts).await?;
     }
+    insights::count(session, &counts).await?;
     Ok(recorded)
 }
 
@@ -23,6 +27,7 @@ async fn record_one(
     session: &Session,
     event: &Event,
     publishes: &mut HashMap<uuid::Uuid, Option<(i64, i64)>>,
+    counts: &mut Counts,
 ) -> Result<Recorded, Fault> {
     let Some(device) = devices::find(session, event.instance, event.device).await? else {
         return Ok(Recorded::Unknown);
@@ -72,5 +77,8 @@ async fn record_one(
         }
     };
     session.execute(sql, &[&device.instance, &publish]).await?;
+    let hour = hour_of(event.received);
+    let key = insights::key(device.instance, hour, event.device.platform(), event.kind);
+    *counts.entry(key).or_default() += 1;
     Ok(Recorded::New)
 }

@@ -34,6 +34,7 @@ const fn key(kind: Kind) -> &'static [&'static str] {
         Kind::UserTallies => &["instance", "publish", "user_number"],
         Kind::Failures => &["instance", "publish", "device"],
         Kind::Events => &["instance", "publish", "kind", "device"],
+        Kind::EventHours => &["instance", "hour", "platform", "kind"],
         Kind::RequestKeys => &["instance", "key"],
         Kind::Lists => &["list"],
         Kind::Listed => &["list", "place"],

@@ -5,7 +5,7 @@ use domain::clock::Timestamp;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{columns, devices, keys, lists, replay};
+use super::{columns, devices, insights, keys, lists, replay};
 
 /// How many events and failures one piece removes at most.
 const EVENTS_MAX: i64 = 10_000;
@@ -173,5 +173,6 @@ async fn purge_piece(session: &Session, instance: i64) -> Result<bool, Fault> {
     }
     Ok(!publishes.is_empty()
         || !keys::remove_of(session, instance, KEYS_MAX).await?
-        || !lists::purge(session, instance).await?)
+        || !lists::purge(session, instance).await?
+        || insights::purge(session, instance).await?)
 }

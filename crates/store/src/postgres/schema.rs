@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         sql: include_str!("../../migrations/postgres/0001_first.sql"),
         oldest: 1,
@@ -26,6 +26,10 @@ const MIGRATIONS: [Migration; 3] = [
     },
     Migration {
         sql: include_str!("../../migrations/postgres/0003_moving.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("../../migrations/postgres/0004_insights.sql"),
         oldest: 1,
     },
 ];

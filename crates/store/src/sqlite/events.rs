@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::devices;
+use super::{devices, insights};
 use crate::StoreError;
+use crate::insights::hour_of;
 use crate::publishes::{Event, EventKind, Recorded};
 
 pub(super) fn record(
@@ -48,5 +49,8 @@ fn record_one(connection: &Connection, event: &Event) -> Result<Recorded, StoreE
         EventKind::Open => "UPDATE publishes SET opened = opened + 1 WHERE publish = ?1",
     };
     connection.prepare_cached(sql)?.execute([publish])?;
+    let hour = hour_of(event.received);
+    let platform = event.device.platform();
+    insights::count(connection, device.instance, hour, platform, event.kind)?;
     Ok(Recorded::New)
 }

@@ -12,12 +12,13 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_lookup.sql"),
     include_str!("../../migrations/sqlite/0003_lists.sql"),
     include_str!("../../migrations/sqlite/0004_cluster.sql"),
     include_str!("../../migrations/sqlite/0005_moving.sql"),
+    include_str!("../../migrations/sqlite/0006_insights.sql"),
 ];
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{credentials, devices, instances, publishes, secret_keys, users};
+use super::{credentials, devices, insights, instances, publishes, secret_keys, users};
 
 /// All calls of the admin API.
 #[derive(OpenApi)]
@@ -21,6 +21,7 @@ use super::{credentials, devices, instances, publishes, secret_keys, users};
         devices::show,
         devices::delete,
         users::delete,
+        insights::show,
         publishes::list,
         publishes::publish,
         publishes::show,

@@ -28,7 +28,7 @@ pub(crate) async fn report(
 ) -> Result<(), ApiError> {
     let instance = InstanceId::parse(&instance)
         .map_err(|error| ApiError::field("instance", error.to_string()))?;
-    let Some(event) = event(instance, body)? else {
+    let Some(event) = event(instance, body, api.now())? else {
         return Ok(());
     };
     let kind = event.kind;
@@ -50,7 +50,11 @@ pub(crate) async fn report(
 
 /// The event in a body; `None` where its ids are well-formed texts but cannot be ours, as with a device or a publish from
 /// before a move from Beams. Fields that are documented for statistics of apps are ignored.
-fn event(instance: InstanceId, mut body: Fields) -> Result<Option<Event>, ApiError> {
+fn event(
+    instance: InstanceId,
+    mut body: Fields,
+    received: Timestamp,
+) -> Result<Option<Event>, ApiError> {
     let kind = body.text("event")?;
     let kind = [EventKind::Delivery, EventKind::Open]
         .into_iter()
@@ -80,6 +84,7 @@ fn event(instance: InstanceId, mut body: Fields) -> Result<Option<Event>, ApiErr
         device,
         kind,
         at,
+        received,
     }))
 }
 

@@ -1,0 +1,70 @@
+//! `…/insights`: what devices reported over time.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::clock::Timestamp;
+use http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::access::MayRead;
+use crate::admin::insights::{self, EventCount, Step};
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::extract::{json, query_value};
+use crate::http::openapi::Refusal;
+
+/// How much time is told of when nothing is said.
+const DAYS_DEFAULT: u64 = 30;
+
+/// Counts over time, in order of time and platform.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Insights {
+    events: Vec<EventCount>,
+}
+
+/// `GET`, with `from`, `until` and `by`.
+#[utoipa::path(
+    get,
+    path = "/admin_api/v1/instances/{instance}/insights",
+    tag = "admin: insights",
+    operation_id = "admin_insights",
+    summary = "What devices reported, by the hour or by the day",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("from" = Option<String>, Query, description = "RFC 3339; 30 days, or by hour one, before until without"),
+        ("until" = Option<String>, Query, description = "RFC 3339; now without"),
+        ("by" = Option<String>, Query, description = "hour or day; day without. In UTC"),
+    ),
+    responses(
+        (status = 200, body = Insights),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    MayRead { instance }: MayRead,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (step, days) = match query_value(uri.query(), "by").as_deref() {
+        None | Some("day") => (Step::Day, DAYS_DEFAULT),
+        Some("hour") => (Step::Hour, 1),
+        Some(_) => return Err(ApiError::Query("by")),
+    };
+    let until = time(&uri, "until")?.unwrap_or_else(|| api.now());
+    let default = until.before(std::time::Duration::from_secs(days * 24 * 60 * 60));
+    let from = time(&uri, "from")?.unwrap_or(default);
+    let events = insights::events(api.admin(), instance, from, until, step).await?;
+    Ok(json(&Insights { events }))
+}
+
+fn time(uri: &Uri, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = query_value(uri.query(), name) else {
+        return Ok(None);
+    };
+    let at = Timestamp::parse_rfc3339(&text).ok_or(ApiError::Query(name))?;
+    Ok(Some(at))
+}

@@ -1,0 +1,118 @@
+//! Rules of what is counted by the hour.
+
+use std::sync::Arc;
+
+use domain::clock::Timestamp;
+use domain::device::{DeviceId, Platform};
+use domain::instance::InstanceId;
+
+use super::world::*;
+use crate::Store;
+use crate::insights::{EventHour, HOUR};
+use crate::publishes::{Event, EventKind};
+
+/// The beginning of the hour `number`.
+fn hour(number: u32) -> Timestamp {
+    Timestamp::from_secs(0).after(HOUR * number)
+}
+
+async fn told(store: &Arc<dyn Store>, instance: InstanceId) -> Vec<(i64, EventKind, u64)> {
+    let hours = store.event_hours(instance, hour(0), hour(1000)).await;
+    let hours = hours.unwrap().into_iter();
+    let of_fcm = |told: EventHour| {
+        assert_eq!(told.platform, Platform::Fcm);
+        (told.hour.as_secs() / 3600, told.kind, told.count)
+    };
+    hours.map(of_fcm).collect()
+}
+
+pub async fn what_counts_for_a_publish_counts_for_its_hour(store: Arc<dyn Store>) {
+    use EventKind::{Delivery, Open};
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    let first = subscriber(&store, mine, 1, &["news"]).await;
+    let second = subscriber(&store, mine, 2, &["news"]).await;
+    let (publish, _) = one_job(&store, mine).await;
+    let event = |device, kind, received| Event {
+        instance: mine,
+        publish,
+        device,
+        kind,
+        // A device's clock may say anything.
+        at: at(3),
+        received,
+    };
+    let stranger = DeviceId::random(Platform::Fcm);
+    let reported = vec![
+        event(first, Delivery, hour(5)),
+        event(
+            second,
+            Delivery,
+            hour(6).before(std::time::Duration::from_millis(1)),
+        ),
+        event(first, Open, hour(6)),
+        // Neither a repetition nor a stranger counts.
+        event(first, Delivery, hour(7)),
+        event(stranger, Delivery, hour(7)),
+    ];
+    store.record_events(reported.clone()).await.unwrap();
+    store.record_events(reported).await.unwrap();
+    let expected = [(5, Delivery, 2), (6, Open, 1)];
+    assert_eq!(told(&store, mine).await, expected);
+    assert_eq!(told(&store, other).await, []);
+    assert_eq!(told(&store, InstanceId::random()).await, []);
+    let none = store
+        .event_hours(mine, hour(6).after(HOUR / 2), hour(9))
+        .await;
+    assert_eq!(none.unwrap(), []);
+    let of_five = store.event_hours(mine, hour(5), hour(6)).await.unwrap();
+    assert_eq!(of_five.len(), 1);
+
+    // The publish's own counts say the same.
+    let read = report(&store, mine, publish).await;
+    assert_eq!((read.delivered, read.opened), (2, 1));
+}
+
+pub async fn old_hours_are_forgotten_and_no_others(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let mut devices = Vec::new();
+    for number in 1..=5 {
+        devices.push(subscriber(&store, instance, number, &["news"]).await);
+    }
+    let (publish, _) = one_job(&store, instance).await;
+    for (device, number) in devices.into_iter().zip(1..) {
+        let event = Event {
+            instance,
+            publish,
+            device,
+            kind: EventKind::Delivery,
+            at: at(3),
+            received: hour(number),
+        };
+        let _ = store.record_events(vec![event]).await.unwrap();
+    }
+    assert_eq!(store.prune_event_hours(hour(4), 2).await.unwrap(), 2);
+    assert_eq!(store.prune_event_hours(hour(4), 2).await.unwrap(), 1);
+    assert_eq!(store.prune_event_hours(hour(4), 2).await.unwrap(), 0);
+    let left: Vec<_> = told(&store, instance).await;
+    let expected = [(4, EventKind::Delivery, 1), (5, EventKind::Delivery, 1)];
+    assert_eq!(left, expected);
+    // What was forgotten by the hour counts for the publish still.
+    assert_eq!(report(&store, instance, publish).await.delivered, 5);
+}
+
+pub async fn a_deleted_instance_has_no_hours(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let device = subscriber(&store, instance, 1, &["news"]).await;
+    let (publish, _) = one_job(&store, instance).await;
+    let event = Event {
+        instance,
+        publish,
+        device,
+        kind: EventKind::Delivery,
+        at: at(3),
+        received: hour(1),
+    };
+    let _ = store.record_events(vec![event]).await.unwrap();
+    assert!(store.delete_instance(instance).await.unwrap());
+    assert_eq!(told(&store, instance).await, []);
+}
