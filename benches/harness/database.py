@@ -90,9 +90,14 @@ class Template:
         building.rename(self.path)
 
 
+def url(database):
+    """How a database is named to the program: one of PostgreSQL by its URL, one of SQLite by its path."""
+    return database if str(database).startswith("postgres:") else f"sqlite:{database}"
+
+
 def heliostat(bench, path, *arguments):
     """Runs one of the program's commands on a database that no server has open."""
-    command = [bench.binary, *map(str, arguments), "--database", f"sqlite:{path}"]
+    command = [bench.binary, *map(str, arguments), "--database", url(path)]
     subprocess.run(command, check=True, env=bench.environment(), stdout=subprocess.DEVNULL)
 
 

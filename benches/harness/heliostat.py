@@ -6,7 +6,7 @@ import json
 import re
 
 from . import processes
-from .database import INSTANCE, SECRET_KEY
+from .database import INSTANCE, SECRET_KEY, url
 
 DELIVERIES = re.compile(r'^heliostat_deliveries_total\{(?=.*gateway="(\w+)")(?=.*outcome="(\w+)").*\} (\d+)', re.M)
 
@@ -70,7 +70,7 @@ def serving(bench, database, core=processes.SENDER_CORE, gateway_url=None, under
     """A server on a database for as long as the block runs; `under` a tool that watches it."""
     port = processes.free_port()
     environment = bench.environment(gateway_url) | settings
-    command = [*under, bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", f"sqlite:{database}"]
+    command = [*under, bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", url(database)]
     with processes.running(command, core, environment, bench.work / "heliostat.log") as process:
         server = Server(process, port)
         processes.wait_until("the server listening", server.is_up, every=0.002)

@@ -6,7 +6,8 @@ def all_rows():
     from .fanout import Fanout
     from .intake import Import, Publishes, Registrations
     from .latency import Latency
+    from .postgres import PostgresPublishes
     from .size import Memory, Start, Workers
 
     fanouts = [Fanout("apns"), Fanout("fcm"), Fanout("web")]
-    return [*fanouts, Workers(), Publishes(), Latency(), Memory(), Registrations(), Import(), Start()]
+    return [*fanouts, Workers(), Publishes(), PostgresPublishes(), Latency(), Memory(), Registrations(), Import(), Start()]

@@ -7,13 +7,18 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
+use super::audience::Window;
 use super::publishes::{Created, Outcome};
+use super::settlement::Progress;
 use super::{
-    PostgresStore, cancel, count, jobs, lists, prune, publishes, replay, retries, together,
+    PostgresStore, audience, cancel, count, jobs, lists, prune, publishes, replay, retries,
+    settlement, together,
 };
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
-use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, RetryBatch};
+use crate::publishes::{
+    Accepted, Job, NewPublish, Page, Plan, ResolvedAudience, RetryBatch, Settled, Settlement,
+};
 use crate::stored::{Stored, Texts};
 
 /// A job as its caller wants it.
@@ -98,6 +103,48 @@ impl PostgresStore {
             }
         }
         Ok(batches)
+    }
+
+    pub(super) async fn page(
+        &self,
+        job: &Job,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let wanted = Platform::ALL.map(|platform| job.publish.payloads.has(platform));
+        let window = Window {
+            after: after.max(job.cursor),
+            end: job.end,
+            limit,
+        };
+        let args = (job.publish.instance, &*job.audience, window, wanted);
+        let read = self
+            .sessions
+            .read(args, |s, (instance, audience, window, wanted)| {
+                Box::pin(audience::page(s, *instance, audience, *window, *wanted))
+            });
+        Ok(read.await?.0)
+    }
+
+    pub(super) async fn settle(
+        &self,
+        progress: Progress,
+        last: bool,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        if last {
+            let call = (progress, settlement, now);
+            return self.settling.run(&self.sessions, call).await;
+        }
+        self.sessions
+            .write(
+                (progress, settlement, now),
+                |s, (progress, settlement, now)| {
+                    Box::pin(settlement::page(s, *progress, settlement, *now))
+                },
+            )
+            .await
     }
 
     pub(super) async fn replay(

@@ -13,11 +13,10 @@ use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 use uuid::Uuid;
 
-use super::audience::Window;
 use super::settlement::Progress;
 use super::{
-    PostgresStore, audience, devices, events, export, import, instances, interests, jobs, keys,
-    lookup, replay, retries, scheduled, settlement, users,
+    PostgresStore, devices, events, export, import, instances, interests, jobs, keys, lookup,
+    replay, retries, scheduled, settlement, users,
 };
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use crate::instances::{
@@ -364,18 +363,7 @@ impl Store for PostgresStore {
         after: DeviceOrdinal,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let audience = &*job.audience;
-        let instance = job.publish.instance;
-        let wanted = Platform::ALL.map(|platform| job.publish.payloads.has(platform));
-        let window = Window {
-            after: after.max(job.cursor),
-            end: job.end,
-            limit,
-        };
-        let (page, _) = call!(self.read(instance, audience, window, wanted), |s| {
-            audience::page(s, *instance, audience, *window, *wanted)
-        })?;
-        Ok(page)
+        self.page(job, after, limit).await
     }
 
     async fn settle_page(
@@ -393,13 +381,7 @@ impl Store for PostgresStore {
             cursor,
             lease_until,
         };
-        if last {
-            let call = (progress, settlement, now);
-            return self.settling.run(&self.sessions, call).await;
-        }
-        call!(self.write(progress, settlement, now), |s| settlement::page(
-            s, *progress, settlement, *now
-        ))
+        self.settle(progress, last, settlement, now).await
     }
 
     async fn claim_retries(
