@@ -6,6 +6,7 @@ use domain::publish::PublishId;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{Error, Refusal};
 
@@ -31,8 +32,26 @@ struct RefusalJson {
     description: String,
 }
 
+impl Answer {
+    /// The body, which is JSON.
+    pub(crate) fn json(&self) -> Result<Value, Error> {
+        serde_json::from_slice(&self.body).map_err(|_| Error::UnexpectedAnswer {
+            status: self.status.as_u16(),
+            problem: "it is no JSON",
+        })
+    }
+}
+
 /// Sends a request and takes its answer; whatever is not a success becomes an error.
 pub(crate) async fn read(request: RequestBuilder) -> Result<Answer, Error> {
+    read_at_most(request, ANSWER_LENGTH_MAX).await
+}
+
+/// The same for an answer of at most `length_max` bytes.
+pub(crate) async fn read_at_most(
+    request: RequestBuilder,
+    length_max: usize,
+) -> Result<Answer, Error> {
     let (http, request) = request.build_split();
     let request = request.map_err(|source| transport(String::new(), source))?;
     let server = request.url().origin().ascii_serialization();
@@ -40,7 +59,7 @@ pub(crate) async fn read(request: RequestBuilder) -> Result<Answer, Error> {
     let response = http.execute(request).await.map_err(&failed)?;
     let status = response.status();
     let retry_after = retry_after(&response);
-    let body = read_body(response).await.map_err(&failed)?;
+    let body = read_body(response, length_max).await.map_err(&failed)?;
     let body = body.ok_or(Error::UnexpectedAnswer {
         status: status.as_u16(),
         problem: "it is too long",
@@ -71,10 +90,13 @@ fn transport(server: String, source: reqwest::Error) -> Error {
 }
 
 /// The whole body, or `None` if it is too long.
-async fn read_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+async fn read_body(
+    mut response: Response,
+    length_max: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_LENGTH_MAX {
+        if body.len() + chunk.len() > length_max {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);

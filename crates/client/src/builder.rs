@@ -68,34 +68,43 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let instance = InstanceId::parse(&self.instance_id).map_err(ValidationError::InstanceId)?;
         let secret_key = self.secret_key?;
-        let url = parse_base_url(&self.base_url)?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", secret_key.reveal()))
             .map_err(|_| ValidationError::SecretKey(domain::instance::InvalidSecretKey))?;
         authorization.set_sensitive(true);
-
-        let mut http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(url.scheme() == "https", &self.roots_pem)?)
-            // The secret key goes to the server that was named and to no other.
-            .redirect(redirect::Policy::none())
-            // A publish is not idempotent.
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(self.timeout);
-        if is_loopback(&url) {
-            http = http.no_proxy();
-        }
-        let http = http
-            .build()
-            .map_err(|error| Error::Tls(error.to_string()))?;
+        let (base_url, http) = http(&self.base_url, self.timeout, &self.roots_pem)?;
         Ok(Client {
             instance,
             secret_key,
-            base_url: url.as_str().trim_end_matches('/').into(),
+            base_url,
             authorization,
             http,
             clock: Arc::new(SystemClock),
         })
     }
+}
+
+/// What makes requests to a server, and its URL without a slash at the end.
+pub(crate) fn http(
+    base_url: &str,
+    timeout: Duration,
+    roots_pem: &[Vec<u8>],
+) -> Result<(Arc<str>, reqwest::Client), Error> {
+    let url = parse_base_url(base_url)?;
+    let mut http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(url.scheme() == "https", roots_pem)?)
+        // The secret key goes to the server that was named and to no other.
+        .redirect(redirect::Policy::none())
+        // A publish is not idempotent.
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout);
+    if is_loopback(&url) {
+        http = http.no_proxy();
+    }
+    let http = http
+        .build()
+        .map_err(|error| Error::Tls(error.to_string()))?;
+    Ok((url.as_str().trim_end_matches('/').into(), http))
 }
 
 fn parse_base_url(text: &str) -> Result<Url, ValidationError> {

@@ -13,8 +13,8 @@ pub enum Error {
     /// What was given breaks a rule. Nothing was sent.
     #[error(transparent)]
     Validation(#[from] ValidationError),
-    /// The server does not know the secret key (401, or 403).
-    #[error("the server does not accept the secret key: {0}")]
+    /// The server does not know the secret key or the admin token (401), or it does not go so far (403).
+    #[error("the server does not accept the secret key or token: {0}")]
     Auth(#[source] Refusal),
     /// The server has no such instance (404).
     #[error("the server has no such instance: {0}")]
@@ -77,6 +77,9 @@ pub enum ValidationError {
     /// The secret key has a wrong length or characters.
     #[error(transparent)]
     SecretKey(InvalidSecretKey),
+    /// The admin token has characters that none has.
+    #[error("the admin token has characters that none has")]
+    AdminToken,
     /// The base URL cannot be used.
     #[error("the base URL must be {0}")]
     BaseUrl(&'static str),

@@ -1,4 +1,5 @@
-//! The Rust server SDK of Heliostat: sign Beams tokens, publish to users and to interests, delete users.
+//! The Rust server SDK of Heliostat: sign Beams tokens, publish to users and to interests, delete users; and a client for
+//! those who manage one, [`AdminClient`].
 //!
 //! It is for the backend of an app, which holds the instance's secret key; it offers what Beams' official server SDKs
 //! offer, and speaks the same wire, so it also works with hosted Beams. It checks everything it is given with the
@@ -50,6 +51,7 @@
 //! # }
 //! ```
 
+mod admin;
 mod answer;
 mod builder;
 mod error;
@@ -63,21 +65,23 @@ use domain::instance::{InstanceId, SecretKey};
 use domain::publish::{AudienceKind, PublishRequest};
 use domain::user::UserId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+pub use admin::{AdminClient, AdminClientBuilder};
 pub use builder::{ClientBuilder, DEFAULT_BASE_URL, TIMEOUT_DEFAULT};
 pub use domain::publish::PublishId;
 pub use error::{Error, Refusal, ValidationError};
+pub use reqwest::Method;
 pub use token::BeamsToken;
 
 /// What a request says it was made by.
 const LIBRARY: &str = concat!("heliostat-client-rust ", env!("CARGO_PKG_VERSION"));
 const LIBRARY_HEADER: &str = "X-Pusher-Library";
 /// All but RFC 3986's unreserved characters: no server reads any of the rest as a separator or as a space.
-const USER_ID_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const USER_ID_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')

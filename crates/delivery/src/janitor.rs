@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::idempotency::IDEMPOTENCY_KEPT;
-use store::Store;
 use store::cluster::Duty;
 use store::publishes::Lease;
+use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::runner::Keep;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(10 * 60);
@@ -18,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(10 * 60);
 const DUTY_LASTS: Duration = Duration::from_secs(15 * 60);
 /// How many publishes one transaction deletes.
 const BATCH_LENGTH: usize = 100;
-/// How many keys of requests, or counts of reports, one transaction deletes.
+/// How many keys of requests, entries of the audit log, or counts of reports, one transaction deletes.
 const KEYS_LENGTH: usize = 1000;
 
 /// What the janitor needs.
@@ -27,8 +29,7 @@ pub(crate) struct Janitor {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Uuid,
-    pub(crate) keep_publishes: Duration,
-    pub(crate) keep_insights: Duration,
+    pub(crate) keep: Keep,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -63,42 +64,57 @@ impl Janitor {
     }
 
     async fn prune(&self) {
-        let before = self.clock.now().before(self.keep_publishes);
-        let mut pruned = 0;
-        while !self.stopping.is_cancelled() {
-            match self.store.prune_publishes(before, BATCH_LENGTH).await {
-                Ok(0) => break,
-                Ok(some) => pruned += some,
-                Err(error) => {
-                    tracing::warn!(%error, "old publishes could not be deleted");
-                    break;
-                }
-            }
-        }
-        let since = self.clock.now().before(IDEMPOTENCY_KEPT);
-        while !self.stopping.is_cancelled() {
-            match self.store.prune_keys(since, KEYS_LENGTH).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "old keys of requests could not be deleted");
-                    break;
-                }
-            }
-        }
-        let before = self.clock.now().before(self.keep_insights);
-        while !self.stopping.is_cancelled() {
-            match self.store.prune_event_hours(before, KEYS_LENGTH).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "old counts of reports could not be deleted");
-                    break;
-                }
-            }
-        }
+        let (store, now, keep) = (&self.store, self.clock.now(), self.keep);
+        let before = now.before(keep.publishes);
+        let pruned = self
+            .all("old publishes", || {
+                store.prune_publishes(before, BATCH_LENGTH)
+            })
+            .await;
         if pruned > 0 {
             tracing::info!(pruned, "deleted publishes that finished long ago");
         }
+        let before = now.before(keep.payloads);
+        self.all("old payloads", || {
+            store.prune_payloads(before, BATCH_LENGTH)
+        })
+        .await;
+        let before = now.before(keep.names);
+        self.all("old names", || store.prune_names(before, BATCH_LENGTH))
+            .await;
+        let before = now.before(keep.audit);
+        self.all("old entries of the audit log", || {
+            store.prune_audit(before, KEYS_LENGTH)
+        })
+        .await;
+        let before = now.before(keep.insights);
+        self.all("old counts of reports", || {
+            store.prune_event_hours(before, KEYS_LENGTH)
+        })
+        .await;
+        let before = now.before(IDEMPOTENCY_KEPT);
+        self.all("old keys of requests", || {
+            store.prune_keys(before, KEYS_LENGTH)
+        })
+        .await;
+    }
+
+    /// Deletes until there is nothing left, the node stops, or the store fails. How much that was.
+    async fn all<'a, F>(&self, what: &str, mut prune: impl FnMut() -> F) -> u64
+    where
+        F: Future<Output = Result<u64, StoreError>> + 'a,
+    {
+        let mut pruned = 0;
+        while !self.stopping.is_cancelled() {
+            match prune().await {
+                Ok(0) => break,
+                Ok(some) => pruned += some,
+                Err(error) => {
+                    tracing::warn!(%error, "{what} could not be deleted");
+                    break;
+                }
+            }
+        }
+        pruned
     }
 }

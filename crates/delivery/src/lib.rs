@@ -10,6 +10,7 @@ pub mod instances;
 pub mod jitter;
 pub mod measure;
 pub mod membership;
+pub mod probe;
 pub mod runner;
 pub mod shelf;
 pub mod vault;

@@ -64,10 +64,36 @@ pub struct Settings {
     pub backoff: Backoff,
     /// How retries spread.
     pub jitter: Jitter,
-    /// How long finished publishes are kept.
-    pub keep_publishes: Duration,
-    /// How long it is kept how much was reported in each hour.
-    pub keep_insights: Duration,
+    /// How long what is over is kept.
+    pub keep: Keep,
+}
+
+/// How long what is over is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Publishes that finished.
+    pub publishes: Duration,
+    /// What publishes that finished carried.
+    pub payloads: Duration,
+    /// Whom publishes that finished named, and what became of them for each.
+    pub names: Duration,
+    /// The audit log.
+    pub audit: Duration,
+    /// How much was reported in each hour.
+    pub insights: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            publishes: 30 * DAY,
+            payloads: 30 * DAY,
+            names: 30 * DAY,
+            audit: 365 * DAY,
+            insights: 400 * DAY,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -86,8 +112,7 @@ impl Default for Settings {
             poll: Duration::from_secs(1),
             backoff: Backoff::default(),
             jitter: Jitter::default(),
-            keep_publishes: Duration::from_secs(30 * 24 * 60 * 60),
-            keep_insights: Duration::from_secs(400 * 24 * 60 * 60),
+            keep: Keep::default(),
         }
     }
 }
@@ -140,8 +165,7 @@ impl Settings {
             store: Arc::clone(store),
             clock: Arc::clone(&leases.clock),
             node: leases.owner,
-            keep_publishes: self.keep_publishes,
-            keep_insights: self.keep_insights,
+            keep: self.keep,
             stopping,
         }
     }
@@ -184,6 +208,14 @@ pub struct Runner {
     shared: Arc<Shared>,
 }
 
+/// What runs beside the jobs.
+struct Parts {
+    retries: Retries,
+    janitor: Janitor,
+    schedule: Schedule,
+    membership: Membership,
+}
+
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
@@ -211,6 +243,43 @@ impl Runner {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stopping = CancellationToken::new();
+        let (runner, parts) = Self::assemble(settings, store, instances, clock, stopping);
+        let Parts {
+            retries,
+            janitor,
+            schedule,
+            membership,
+        } = parts;
+        let tasks = &runner.shared.tasks;
+        tasks.spawn(membership.run());
+        if runner.shared.settings.is_worker {
+            tasks.spawn(retries.run());
+            tasks.spawn(janitor.run());
+            tasks.spawn(schedule.run(runner.clone()));
+            tasks.spawn(runner.clone().take_up());
+        }
+        runner
+    }
+
+    /// A node that accepts publishes and delivers none: they are left to the nodes that do.
+    pub fn resting(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        instances: Arc<Instances>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let stopping = CancellationToken::new();
+        stopping.cancel();
+        Self::assemble(settings, store, instances, clock, stopping).0
+    }
+
+    fn assemble(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        instances: Arc<Instances>,
+        clock: Arc<dyn Clock>,
+        stopping: CancellationToken,
+    ) -> (Self, Parts) {
         let leases = Leases {
             owner: Uuid::new_v4(),
             length: settings.lease,
@@ -270,15 +339,13 @@ impl Runner {
         let runner = Self {
             shared: Arc::new(shared),
         };
-        let tasks = &runner.shared.tasks;
-        tasks.spawn(membership.run());
-        if runner.shared.settings.is_worker {
-            tasks.spawn(retries.run());
-            tasks.spawn(janitor.run());
-            tasks.spawn(schedule.run(runner.clone()));
-            tasks.spawn(runner.clone().take_up());
-        }
-        runner
+        let parts = Parts {
+            retries,
+            janitor,
+            schedule,
+            membership,
+        };
+        (runner, parts)
     }
 
     /// Tells the other nodes of this one, before anybody relies on it. Afterwards it does so by itself.

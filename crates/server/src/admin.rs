@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod audit;
 pub mod credentials;
 pub mod devices;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod insights;
 pub mod instances;
 pub mod publishes;
 pub mod secret_keys;
+pub mod tokens;
 pub mod users;
 
 use std::fmt;
@@ -26,10 +28,12 @@ use delivery::vault::Vault;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
 use store::Store;
+use store::administration::AuditOutcome;
 use store::instances::InstanceRecord;
 
 use actor::{Actor, Deed};
 use error::AdminError;
+use tokens::Failures;
 
 /// What managing needs. Cheap to clone.
 #[derive(Clone)]
@@ -39,9 +43,28 @@ pub struct Admin {
     pub(crate) instances: Arc<Instances>,
     pub(crate) runner: Runner,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Admin {
+    /// On what a server, or the command line, has put together.
+    pub fn new(
+        store: Arc<dyn Store>,
+        vault: Vault,
+        instances: Arc<Instances>,
+        runner: Runner,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            vault,
+            instances,
+            runner,
+            clock,
+            failures: Arc::default(),
+        }
+    }
+
     /// Where everything is kept.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -58,14 +81,24 @@ impl Admin {
         found.ok_or(AdminError::InstanceNotFound)
     }
 
-    /// Makes a change and writes down who made it, and whether it was made.
+    /// Makes a change and writes down who made it, and whether it was made. That it is begun is written before anything else,
+    /// so that there is no change without an entry, whatever happens in between.
     pub async fn audited<T>(
         &self,
         actor: &Actor,
         deed: Deed,
         change: impl Future<Output = Result<T, AdminError>>,
     ) -> Result<T, AdminError> {
+        let entry = deed.entry(actor, self.now());
+        let id = self.store.append_audit(entry).await?;
         let done = change.await;
+        let outcome = match &done {
+            Ok(_) => AuditOutcome::Done,
+            Err(error) => AuditOutcome::Failed(error.to_string()),
+        };
+        if let Err(error) = self.store.conclude_audit(id, outcome).await {
+            tracing::error!(entry = id.0, %error, "an entry of the audit log stays as begun");
+        }
         let (action, instance) = (deed.action, deed.instance.map(tracing::field::display));
         match &done {
             Ok(_) => tracing::info!(%actor, instance, "{actor} did {action}"),

@@ -145,13 +145,13 @@ impl App {
             .public_url
             .clone()
             .unwrap_or_else(|| format!("{scheme}://{local_addr}"));
-        let admin = Admin {
-            store: Arc::clone(&store),
-            vault: vault.clone(),
-            instances: Arc::clone(&instances),
-            runner: runner.clone(),
-            clock: Arc::clone(&clock),
-        };
+        let admin = Admin::new(
+            Arc::clone(&store),
+            vault.clone(),
+            Arc::clone(&instances),
+            runner.clone(),
+            Arc::clone(&clock),
+        );
         let shared = Arc::new(Shared {
             store,
             admin,
@@ -223,6 +223,11 @@ impl App {
     /// The instances.
     pub fn instances(&self) -> &Arc<Instances> {
         &self.shared.instances
+    }
+
+    /// What manages it.
+    pub fn admin(&self) -> &Admin {
+        &self.shared.admin
     }
 
     /// What seals and opens the secrets in the store.
@@ -312,7 +317,7 @@ async fn deliver(
     Ok((instances, runner))
 }
 
-fn gateway_config(outbound: &Outbound) -> gateway::Config {
+pub(crate) fn gateway_config(outbound: &Outbound) -> gateway::Config {
     gateway::Config {
         apns_url: outbound.apns_url.as_str().trim_end_matches('/').to_owned(),
         apns_sandbox_url: outbound

@@ -4,10 +4,13 @@
 //! to say otherwise goes to stdout, as a table for people or as JSON. The environment is read by the configuration
 //! alone, except for the secret key, which clap reads and never shows.
 
+mod admin_token;
+mod audit_log;
 mod completions;
 mod credential;
 mod database;
 mod demo;
+mod device;
 mod device_line;
 mod emulate;
 mod export;
@@ -19,13 +22,16 @@ mod key;
 mod man;
 mod migrate;
 mod output;
+mod place;
 mod progress;
 mod publish;
+mod publishes;
 mod serve;
 mod settings;
 mod signals;
 mod table;
 mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -59,6 +65,15 @@ enum Command {
     Token(token::Token),
     Publish(publish::Publish),
     #[command(subcommand)]
+    Publishes(publishes::PublishesCommand),
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    #[command(subcommand)]
+    User(user::UserCommand),
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokenCommand),
+    AuditLog(audit_log::AuditLog),
+    #[command(subcommand)]
     Import(import::ImportCommand),
     #[command(subcommand)]
     Export(export::ExportCommand),
@@ -89,6 +104,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Credential(credential) => block_on(credential.run()),
         Command::Token(token) => block_on(token.run()),
         Command::Publish(publish) => block_on(publish.run()),
+        Command::Publishes(publishes) => block_on(publishes.run()),
+        Command::Device(device) => block_on(device.run()),
+        Command::User(user) => block_on(user.run()),
+        Command::AdminToken(token) => block_on(token.run()),
+        Command::AuditLog(log) => block_on(log.run()),
         Command::Import(import) => block_on(import.run()),
         Command::Export(export) => block_on(export.run()),
         Command::Health(health) => block_on(health.run()),

@@ -9,6 +9,7 @@ mod inbound;
 mod layers;
 mod master_key;
 mod raw;
+mod remote;
 mod roles;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use url::Url;
 
 pub use database::Database;
 pub use inbound::{Acme, ForwardedBy, Proxies, Tls, TlsFiles};
+pub use remote::Remote;
 pub use roles::Roles;
 
 /// The defaults, documented key by key.
@@ -230,6 +232,8 @@ pub struct Config {
     pub postgres: PostgresSettings,
     /// What this node does.
     pub roles: Roles,
+    /// A server that commands go to in place of the database.
+    pub remote: Remote,
     /// What the server is called from outside, if that was set; see [`crate::app::App::url`].
     pub public_url: Option<String>,
     /// Where the master key comes from; see [`Config::master_key`].

@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod health;
 mod leftover;
 mod lines;
+mod local;
 mod metrics;
 mod observe;
 mod openapi;
@@ -40,6 +41,7 @@ use crate::admin::Admin;
 use crate::config::{ListLimits, Proxies};
 use error::ApiError;
 
+pub(crate) use local::Local;
 pub(crate) use metrics::recorder;
 pub(crate) use origin::Peer;
 pub(crate) use router::{operations, router};

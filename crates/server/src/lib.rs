@@ -8,6 +8,7 @@ pub mod app;
 pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod local;
 pub mod telemetry;
 
 mod http;

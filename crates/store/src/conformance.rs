@@ -14,12 +14,14 @@
     reason = "a suite fails by panicking, and the names of its tests say what they check"
 )]
 
+pub mod administration;
 pub mod audience;
 pub mod bindings;
 pub mod cancelling;
 pub mod cluster;
 pub mod devices;
 pub mod events;
+pub mod forgetting;
 pub mod insights;
 pub mod instances;
 pub mod interests;
@@ -214,6 +216,25 @@ macro_rules! store_conformance {
                 cancelling_again_changes_nothing,
                 cancelling_takes_the_retries_away,
                 a_cancelled_publish_does_not_begin_later;
+            administration:
+                an_admin_token_reads_back,
+                a_revoked_admin_token_is_gone_and_told_of,
+                the_last_use_of_an_admin_token_only_moves_on,
+                the_audit_log_is_read_backwards_in_pages,
+                an_audit_entry_is_concluded,
+                the_audit_log_is_filtered,
+                old_audit_entries_are_pruned_alone,
+                an_instance_is_renamed,
+                devices_are_listed_by_instance_user_and_interest,
+                a_recipient_is_where_a_device_is_reached,
+                users_are_listed_by_prefix;
+            forgetting:
+                traces_are_told,
+                a_forgotten_user_leaves_no_trace,
+                sums_outlive_a_forgotten_user,
+                a_forgotten_user_gets_nothing_that_was_scheduled,
+                payloads_are_pruned_alone,
+                names_are_pruned_alone;
             scheduled:
                 a_scheduled_publish_is_no_work_before_its_time,
                 an_audience_is_resolved_when_it_is_sent,

@@ -15,6 +15,7 @@
 //! - **Bounded**: a call holds memory and time in proportion to its arguments and its answer, never to the size of the
 //!   store; where it cannot finish soon it fails with [`StoreError::Busy`].
 
+pub mod administration;
 pub mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -82,7 +83,13 @@ pub enum StoreError {
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
 #[async_trait]
 pub trait Store:
-    cluster::Cluster + insights::Insights + lists::UserLists + Send + Sync + fmt::Debug
+    administration::Administration
+    + cluster::Cluster
+    + insights::Insights
+    + lists::UserLists
+    + Send
+    + Sync
+    + fmt::Debug
 {
     // Instances. Few, and read through a cache that watches `configuration_version`.
 
@@ -184,6 +191,7 @@ pub trait Store:
         id: DeviceId,
         user: UserId,
         devices_max: u32,
+        now: Timestamp,
     ) -> Result<Bound, StoreError>;
 
     /// Deletes a user and all the user's devices. How many devices there were.

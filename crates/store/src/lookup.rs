@@ -146,7 +146,7 @@ pub enum Replayed {
     KeyReused,
     /// The publish has work left; its failures are not all known.
     Unfinished,
-    /// The publish was not to be sent any more after a time that is past.
+    /// The publish was not to be sent any more after a time that is past, or what it carried is not kept any more.
     Expired,
     /// There is no such publish.
     Unknown,

@@ -5,6 +5,7 @@
 //! promise. It is durable for as long as the value lives. Must not know SQL, and is never part of a release build.
 
 mod accept;
+mod administration;
 mod cluster;
 mod devices;
 mod insights;
@@ -176,8 +177,9 @@ impl Store for MemoryStore {
         id: DeviceId,
         user: UserId,
         devices_max: u32,
+        now: Timestamp,
     ) -> Result<Bound, StoreError> {
-        self.step(|state| state.bind_user(instance, id, user, devices_max))
+        self.step(|state| state.bind_user(instance, id, user, devices_max, now))
     }
 
     async fn delete_user(&self, instance: InstanceId, user: UserId) -> Result<u64, StoreError> {

@@ -6,7 +6,9 @@
 //! as plain functions on a [`session`] that run inside a transaction somebody else began.
 
 mod accept;
+mod administration;
 mod audience;
+mod audit;
 mod bell;
 mod cancel;
 mod cluster;
@@ -17,6 +19,7 @@ mod devices;
 mod events;
 mod export;
 mod fault;
+mod forget;
 mod group;
 mod import;
 mod insights;
@@ -27,6 +30,7 @@ mod keys;
 mod lists;
 mod lookup;
 mod moving;
+mod people;
 mod pool;
 mod prune;
 mod publishes;
@@ -38,6 +42,7 @@ mod session;
 mod settlement;
 mod store;
 mod together;
+mod tokens;
 mod users;
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 //! inside a transaction somebody else began.
 
 mod accept;
+mod administration;
 mod audience;
+mod audit;
 
 mod cancel;
 mod cluster;
@@ -16,6 +18,7 @@ mod devices;
 mod error;
 mod events;
 mod export;
+mod forget;
 mod import;
 mod insights;
 mod instances;
@@ -25,6 +28,7 @@ mod keys;
 mod lists;
 mod lookup;
 mod moving;
+mod people;
 mod prune;
 mod publishes;
 mod queue;
@@ -35,6 +39,7 @@ mod scheduled;
 mod schema;
 mod settlement;
 mod store;
+mod tokens;
 mod users;
 mod writer;
 

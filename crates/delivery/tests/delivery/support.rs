@@ -187,7 +187,7 @@ impl World {
         let user = UserId::parse(user).unwrap();
         let bound = self
             .store
-            .bind_user(self.instance, device, user, 100)
+            .bind_user(self.instance, device, user, 100, self.clock.now())
             .await
             .unwrap();
         assert_eq!(bound, Bound::Done);

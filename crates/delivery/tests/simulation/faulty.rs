@@ -1,5 +1,7 @@
 //! The store as one node reaches it: slow, and failing before or after it has done what it was asked.
 
+mod administration;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -173,7 +175,7 @@ through! {
     fn delete_device(instance: InstanceId, id: DeviceId) -> bool;
     fn set_metadata(instance: InstanceId, id: DeviceId, metadata: DeviceMetadata) -> Changed;
     fn set_gateway_token(instance: InstanceId, id: DeviceId, token: GatewayToken, now: Timestamp) -> Changed;
-    fn bind_user(instance: InstanceId, id: DeviceId, user: UserId, devices_max: u32) -> Bound;
+    fn bind_user(instance: InstanceId, id: DeviceId, user: UserId, devices_max: u32, now: Timestamp) -> Bound;
     fn delete_user(instance: InstanceId, user: UserId) -> u64;
     fn interests(
         instance: InstanceId, id: DeviceId, after: Option<InterestName>, limit: usize

@@ -198,7 +198,10 @@ impl World {
         assert_eq!(set.unwrap(), Changed::Done);
         let user = (dice.roll(3) > 0).then(|| user(dice.roll(self.plot.users)));
         if let Some(user) = &user {
-            let bound = self.store.bind_user(instance, id, user.clone(), 1000).await;
+            let bound = self
+                .store
+                .bind_user(instance, id, user.clone(), 1000, now)
+                .await;
             assert_eq!(bound.unwrap(), Bound::Done);
         }
         let nature = match dice.roll(1000) {

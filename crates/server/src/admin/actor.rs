@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use domain::clock::Timestamp;
 use domain::instance::InstanceId;
 use domain::user::UserId;
+use store::administration::{AdminTokenId, NewAuditEntry};
 
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,26 @@ impl Deed {
     pub fn on(mut self, subject: impl fmt::Display) -> Self {
         self.subject = Some(subject.to_string());
         self
+    }
+
+    /// The entry that tells of it.
+    pub(crate) fn entry(&self, actor: &Actor, at: Timestamp) -> NewAuditEntry {
+        let (token, token_name) = match actor {
+            Actor::CommandLine => (None, None),
+            Actor::Token { token, name } | Actor::Session { token, name } => {
+                (Some(AdminTokenId(*token)), Some(name.clone()))
+            }
+        };
+        NewAuditEntry {
+            at,
+            actor: actor.kind().to_owned(),
+            token,
+            token_name,
+            action: self.action.to_owned(),
+            instance: self.instance,
+            subject: self.subject.clone(),
+            user: self.user.clone(),
+        }
     }
 
     /// To which user. Kept apart from the rest, because a user may ask to be forgotten.

@@ -1,9 +1,11 @@
 //! What an instance shows to its gateways: checked when it is set, sealed before it is kept. Neither an APNs key nor a service
 //! account ends by itself, so there is no date of expiry; a gateway that stops taking one is seen in its state.
 
+use delivery::probe;
 use domain::credential::Credential as Given;
 use domain::device::Platform;
 use domain::instance::InstanceId;
+use domain::outcome::Outcome;
 use serde::Serialize;
 use store::instances::CredentialRecord;
 use utoipa::ToSchema;
@@ -81,6 +83,47 @@ pub async fn set(
 pub async fn list(admin: &Admin, instance: InstanceId) -> Result<Vec<Credential>, AdminError> {
     let record = admin.record(instance).await?;
     Ok(record.credentials.iter().map(Credential::of).collect())
+}
+
+/// What a gateway thinks of a credential.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Checked {
+    /// `apns` or `fcm`.
+    pub platform: &'static str,
+    /// `taken`, `refused`, or `unknown` if the gateway could not be asked.
+    pub verdict: &'static str,
+    /// What the gateway holds against it, or why it could not be asked.
+    pub reason: Option<String>,
+}
+
+/// Shows a credential to its gateway, with a delivery to a device that there is not.
+pub async fn check(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    platform: Platform,
+) -> Result<Checked, AdminError> {
+    let missing = || AdminError::NotFound { what: "credential" };
+    let nobody = probe::nobody(platform).ok_or_else(missing)?;
+    let deed = Deed::new("credential.check").at(instance).on(platform);
+    let check = async {
+        let opened = admin.instances.get(instance).await?;
+        let opened = opened.ok_or(AdminError::InstanceNotFound)?;
+        let payloads = super::devices::greeting()?;
+        probe::send(&admin.instances, &opened, &nobody, &payloads, &*admin.clock)
+            .await
+            .ok_or_else(missing)
+    };
+    let (verdict, reason) = match admin.audited(actor, deed, check).await? {
+        Outcome::CredentialBroken { reason } => ("refused", Some(reason)),
+        Outcome::Retry { reason, .. } => ("unknown", Some(reason)),
+        Outcome::Accepted | Outcome::TokenDead { .. } | Outcome::Rejected { .. } => ("taken", None),
+    };
+    Ok(Checked {
+        platform: platform.as_str(),
+        verdict,
+        reason: reason.map(Into::into),
+    })
 }
 
 /// The credential for one platform.

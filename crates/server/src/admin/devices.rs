@@ -1,10 +1,15 @@
-//! Devices: look one up, delete it.
+//! Devices: list them, look one up, send it a test notification, delete it.
 
-use domain::device::DeviceId;
+use delivery::probe;
+use domain::device::{DeviceId, DeviceOrdinal};
 use domain::instance::InstanceId;
 use domain::interest::INTERESTS_PER_DEVICE_MAX;
+use domain::outcome::Outcome;
+use domain::payload::Payloads;
+use domain::publish::{AudienceKind, PublishRequest};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use store::administration::{DeviceFilter, ListedDevice};
 use store::devices::DeviceRecord;
 use utoipa::ToSchema;
 
@@ -33,6 +38,39 @@ pub struct Device {
     pub registered_at: String,
 }
 
+/// A device in a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceInList {
+    /// The device.
+    #[serde(flatten)]
+    pub device: Device,
+    /// Since when it belongs to its user; null without one, or where that was before it was written down.
+    #[schema(format = "date-time")]
+    pub bound_at: Option<String>,
+}
+
+/// Some devices, in the order in which they registered first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DevicePage {
+    /// The devices.
+    pub devices: Vec<DeviceInList>,
+    /// Where they go on; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// What came of a test notification.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Tested {
+    /// The device's id.
+    pub device: String,
+    /// `accepted`, `token_dead`, `retry`, `rejected` or `credential_broken`, as the gateway answered.
+    pub outcome: &'static str,
+    /// Why, where it was not accepted.
+    pub reason: Option<String>,
+}
+
 /// A device with its interests.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DeviceInFull {
@@ -56,6 +94,99 @@ impl Device {
             registered_at: record.registered_at.to_string(),
         }
     }
+}
+
+impl DeviceInList {
+    /// What may be shown of a listed device.
+    pub fn of(listed: &ListedDevice) -> Self {
+        Self {
+            device: Device::of(&listed.device),
+            bound_at: listed.bound_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// A page of devices.
+pub async fn list(
+    admin: &Admin,
+    instance: InstanceId,
+    filter: DeviceFilter,
+    after: DeviceOrdinal,
+    limit: usize,
+) -> Result<DevicePage, AdminError> {
+    let store = admin.store();
+    let found = store
+        .list_devices(instance, filter, after, limit + 1)
+        .await?;
+    let shown = &found[..found.len().min(limit)];
+    let last = shown.last().filter(|_| found.len() > limit);
+    Ok(DevicePage {
+        devices: shown.iter().map(DeviceInList::of).collect(),
+        next_cursor: last.map(|device| device.ordinal.0.to_string()),
+    })
+}
+
+/// What a test notification says if nobody says otherwise.
+pub(crate) fn greeting() -> Result<Payloads, AdminError> {
+    let (title, body) = ("Heliostat", "This is a test notification.");
+    payloads(&json!({
+        "apns": {"aps": {"alert": {"title": title, "body": body}}},
+        "fcm": {"notification": {"title": title, "body": body}},
+        "web": {"notification": {"title": title, "body": body}},
+    }))
+}
+
+/// Checks payloads as those of a publish are checked.
+pub fn payloads(given: &Value) -> Result<Payloads, AdminError> {
+    let mut body = given.clone();
+    body["interests"] = json!(["test"]);
+    let request = PublishRequest::parse(AudienceKind::Interests, body.to_string().as_bytes());
+    let request = request.map_err(|error| AdminError::field("payload", error))?;
+    Ok(request.payloads)
+}
+
+/// Sends a notification to one device and waits for what its gateway says. Nothing is tried again, counted or removed.
+pub async fn test(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: DeviceId,
+    payloads: Option<Payloads>,
+) -> Result<Tested, AdminError> {
+    let deed = Deed::new("device.test").at(instance).on(id);
+    let test = async {
+        let recipient = admin.store.recipient(instance, id).await?.ok_or(UNKNOWN)?;
+        let opened = admin.instances.get(instance).await?;
+        let opened = opened.ok_or(AdminError::InstanceNotFound)?;
+        let payloads = payloads.map_or_else(greeting, Ok)?;
+        let sent = probe::send(
+            &admin.instances,
+            &opened,
+            &recipient,
+            &payloads,
+            &*admin.clock,
+        );
+        sent.await.ok_or_else(|| {
+            AdminError::Conflict(format!(
+                "there is no payload or no gateway credential for {}",
+                id.platform()
+            ))
+        })
+    };
+    let outcome = admin.audited(actor, deed, test).await?;
+    let word = outcome.kind().as_str();
+    let reason = match outcome {
+        Outcome::Accepted => None,
+        Outcome::TokenDead { reason, .. }
+        | Outcome::Retry { reason, .. }
+        | Outcome::Rejected { reason }
+        | Outcome::CredentialBroken { reason } => Some(reason.into_owned()),
+    };
+    Ok(Tested {
+        device: id.to_string(),
+        outcome: word,
+        reason,
+    })
 }
 
 const UNKNOWN: AdminError = AdminError::NotFound { what: "device" };

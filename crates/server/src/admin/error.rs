@@ -15,8 +15,8 @@ pub enum AdminError {
         /// What kind of token it takes.
         needed: &'static str,
     },
-    /// Too many wrong tokens came from one address.
-    #[error("too many wrong admin tokens came from this address; wait a minute")]
+    /// The token is wrong, and too many wrong ones came of late.
+    #[error("too many wrong admin tokens came of late; wait a minute")]
     TooManyFailures,
     /// There is no such instance.
     #[error("there is no such instance")]

@@ -1,4 +1,4 @@
-//! Instances: create, list, show, delete.
+//! Instances: create, list, show, rename, delete.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -109,6 +109,25 @@ pub async fn list(admin: &Admin, access: &Access) -> Result<Vec<Instance>, Admin
 /// One instance.
 pub async fn show(admin: &Admin, id: InstanceId) -> Result<Instance, AdminError> {
     admin.record(id).await.map(|record| Instance::of(&record))
+}
+
+/// Gives an instance another name.
+pub async fn rename(
+    admin: &Admin,
+    actor: &Actor,
+    id: InstanceId,
+    name: InstanceName,
+) -> Result<Instance, AdminError> {
+    let deed = Deed::new("instance.rename").at(id).on(name.as_str());
+    let rename = async {
+        if admin.store.rename_instance(id, name).await? {
+            Ok(())
+        } else {
+            Err(AdminError::InstanceNotFound)
+        }
+    };
+    admin.audited(actor, deed, rename).await?;
+    show(admin, id).await
 }
 
 /// Deletes an instance and everything in it.

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use domain::credential::{ApnsCredential, Credential, FcmCredential};
 use domain::instance::InstanceId;
+use heliostat_client::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::database::{Database, IfMissing, InstanceOption};
+use super::database::InstanceOption;
 use super::failure::Failure;
-use super::instance::{credential_json, credential_table};
+use super::instance::{credential_table, path_of};
 use super::output::Output;
-use super::settings::Settings;
+use super::place::{IfMissing, PlaceOptions, list, text};
 
 /// The largest credential file, in bytes. Apple's has under 1 KiB, Google's about 2.5.
 const FILE_LENGTH_MAX: u64 = 64 * 1024;
 
-/// Set and list the gateway credentials of an instance.
+/// Set, list and check the gateway credentials of an instance.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CredentialCommand {
     /// Set a credential in place of the one before.
@@ -25,6 +26,8 @@ pub(crate) enum CredentialCommand {
     Set(Set),
     /// List the credentials of an instance and their state.
     List(List),
+    /// Show a credential to its gateway, and say what the gateway thinks of it.
+    Check(Check),
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +52,7 @@ pub(crate) struct Apns {
     #[arg(long, value_name = "ID")]
     team_id: String,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -62,7 +65,7 @@ pub(crate) struct Fcm {
     #[arg(long, value_name = "FILE")]
     service_account: PathBuf,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -72,7 +75,20 @@ pub(crate) struct List {
     #[command(flatten)]
     instance: InstanceOption,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    instance: InstanceOption,
+    /// Which one: apns or fcm.
+    #[arg(value_name = "GATEWAY", value_parser = ["apns", "fcm"])]
+    platform: String,
+    #[command(flatten)]
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -83,6 +99,7 @@ impl CredentialCommand {
             Self::Set(Set::Apns(apns)) => apns.run().await,
             Self::Set(Set::Fcm(fcm)) => fcm.run().await,
             Self::List(list) => list.run().await,
+            Self::Check(check) => check.run().await,
         }
     }
 }
@@ -103,24 +120,6 @@ pub(crate) fn read_fcm(file: &Path) -> Result<Credential, Failure> {
         .map_err(|error| Failure::new(format!("{}: {error}", file.display())))
 }
 
-/// Sets a credential in place of the one before.
-pub(crate) async fn set(
-    database: &Database,
-    id: InstanceId,
-    credential: &Credential,
-) -> Result<(), Failure> {
-    let id = database.instance(id).await?.id;
-    let new = database
-        .vault()
-        .new_credential(id, credential, database.now())
-        .map_err(|error| Failure::new(format!("cannot set the credential: {error}")))?;
-    database
-        .store()
-        .set_credential(id, new)
-        .await
-        .map_err(|error| database.failed(&error))
-}
-
 fn read(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let cannot =
         |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", file.display()));
@@ -138,41 +137,67 @@ fn read(file: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 async fn set_and_show(
-    settings: &Settings,
+    place: &PlaceOptions,
     output: Output,
     id: InstanceId,
-    credential: Credential,
+    platform: &str,
+    body: &Value,
 ) -> Result<(), Failure> {
-    Database::with(settings, IfMissing::Refuse, async |database| {
-        set(database, id, &credential).await?;
-        let (platform, summary) = (credential.platform(), credential.summary());
-        let json = json!({"instance": id, "platform": platform, "summary": summary});
-        output.show(&json, format!("Set for {platform}: {summary}."))
-    })
-    .await
+    place
+        .with(IfMissing::Refuse, async |place| {
+            let path = path_of(id, &format!("/credentials/{platform}"));
+            let set = place.call(Method::PUT, &path, Some(body)).await?;
+            let said = format!("Set for {platform}: {}.", text(&set, "summary"));
+            output.show(&set, said)
+        })
+        .await
 }
 
 impl Apns {
     async fn run(self) -> Result<(), Failure> {
-        let credential = read_apns(&self.key_file, &self.key_id, &self.team_id)?;
-        set_and_show(&self.settings, self.output, self.instance.id, credential).await
+        // Checked here too, since here it is known which file is wrong.
+        read_apns(&self.key_file, &self.key_id, &self.team_id)?;
+        let pem = read(&self.key_file)?;
+        let body = json!({"key": pem.as_str(), "keyId": self.key_id, "teamId": self.team_id});
+        set_and_show(&self.place, self.output, self.instance.id, "apns", &body).await
     }
 }
 
 impl Fcm {
     async fn run(self) -> Result<(), Failure> {
-        let credential = read_fcm(&self.service_account)?;
-        set_and_show(&self.settings, self.output, self.instance.id, credential).await
+        read_fcm(&self.service_account)?;
+        let account = read(&self.service_account)?;
+        let body = json!({"serviceAccount": account.as_str()});
+        set_and_show(&self.place, self.output, self.instance.id, "fcm", &body).await
     }
 }
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(self.instance.id).await?;
-            let json: Value = instance.credentials.iter().map(credential_json).collect();
-            self.output.show(&json, credential_table(&instance))
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let instance = place.get(&path_of(self.instance.id, "")).await?;
+                let created_at = text(&instance, "createdAt");
+                let table = credential_table(list(&instance, "credentials"), &created_at);
+                self.output.show(&instance["credentials"], table)
+            })
+            .await
+    }
+}
+
+impl Check {
+    async fn run(self) -> Result<(), Failure> {
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let rest = format!("/credentials/{}/check", self.platform);
+                let path = path_of(self.instance.id, &rest);
+                let told = place.call(Method::POST, &path, Some(&json!({}))).await?;
+                let said = match told["reason"].as_str() {
+                    None => text(&told, "verdict"),
+                    Some(reason) => format!("{}: {reason}", text(&told, "verdict")),
+                };
+                self.output.show(&told, said)
+            })
+            .await
     }
 }

@@ -6,21 +6,12 @@ use clap::Args;
 use delivery::vault::Vault;
 use domain::clock::{Clock as _, SystemClock, Timestamp};
 use domain::instance::{InstanceId, SecretKey};
-use server::config;
 use store::instances::InstanceRecord;
 use store::{Store, StoreError};
 
 use super::failure::Failure;
+use super::place::{IfMissing, is_missing};
 use super::settings::Settings;
-
-/// What to do where there is no database yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IfMissing {
-    /// Make it: the first instance may be created before the first start.
-    Create,
-    /// Say so: it is a mistyped path more often than not.
-    Refuse,
-}
 
 /// An opened database and the vault for what is sealed in it.
 #[derive(Debug)]
@@ -40,15 +31,6 @@ pub(crate) struct InstanceOption {
 }
 
 impl Database {
-    /// What a running server has open already.
-    pub(crate) fn of(store: Arc<dyn Store>, vault: Vault) -> Self {
-        Self {
-            store,
-            vault,
-            name: "this server".into(),
-        }
-    }
-
     /// Opens the database, does `work` and closes it.
     pub(crate) async fn with<T>(
         settings: &Settings,
@@ -64,10 +46,7 @@ impl Database {
     async fn open(settings: &Settings, if_missing: IfMissing) -> Result<Self, Failure> {
         let config = settings.load()?;
         let name = config.database.to_string();
-        if if_missing == IfMissing::Refuse
-            && let config::Database::Sqlite(path) = &config.database
-            && !path.exists()
-        {
+        if if_missing == IfMissing::Refuse && is_missing(&config) {
             return Err(Failure::new(format!(
                 "there is no database {name}; name yours with --database, or begin with `heliostat instance create`"
             )));
@@ -81,11 +60,6 @@ impl Database {
     /// The store.
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
-    }
-
-    /// What seals and opens secrets.
-    pub(crate) fn vault(&self) -> &Vault {
-        &self.vault
     }
 
     /// The time to write down.

@@ -12,10 +12,11 @@ use clap::{Args, Subcommand};
 use domain::instance::InstanceId;
 use serde_json::json;
 
-use super::database::{Database, IfMissing, InstanceOption};
+use super::database::{Database, InstanceOption};
 use super::device_line;
 use super::failure::Failure;
 use super::output::Output;
+use super::place::IfMissing;
 use super::progress::Progress;
 use super::settings::Settings;
 

@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use store::StoreError;
 use store::transfer::{DeviceImport, ImportRules, Imported};
 
-use super::database::{Database, IfMissing, InstanceOption};
+use super::database::{Database, InstanceOption};
 use super::failure::Failure;
 use super::output::Output;
+use super::place::IfMissing;
 use super::progress::Progress;
 use super::settings::Settings;
 use batches::Batch;

@@ -1,27 +1,22 @@
-//! `heliostat instance`: create, list, show and delete instances.
+//! `heliostat instance`: create, list, show, rename and delete instances.
 
 use std::io::{IsTerminal as _, Write as _};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
-use domain::device::Platform;
-use domain::instance::{InstanceId, InstanceName, SecretKey};
+use domain::instance::{InstanceId, InstanceName};
+use heliostat_client::Method;
 use serde_json::{Value, json};
-use store::StoreError;
-use store::instances::{CredentialRecord, InstanceRecord};
 
-use super::database::{Database, IfMissing};
 use super::failure::Failure;
 use super::key::{self, KeyCommand, Secret};
 use super::output::Output;
-use super::settings::Settings;
+use super::place::{IfMissing, PlaceOptions, list, text};
 use super::table::Table;
 
 /// The gateways that an instance needs a credential for.
-const WITH_CREDENTIAL: [Platform; 2] = [Platform::Apns, Platform::Fcm];
+const WITH_CREDENTIAL: [&str; 2] = ["apns", "fcm"];
 
-/// Create, list, show and delete instances, and rotate their secret keys.
+/// Create, list, show, rename and delete instances, and rotate their secret keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstanceCommand {
     /// Create an instance. Prints its id and its secret key, the key this once.
@@ -30,6 +25,8 @@ pub(crate) enum InstanceCommand {
     List(List),
     /// Show an instance: credentials and their state, key hints, VAPID key. No secrets.
     Show(Show),
+    /// Give an instance another name.
+    Rename(Rename),
     /// Delete an instance and everything in it.
     Delete(Delete),
     /// Add, list and revoke secret keys.
@@ -49,7 +46,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "KEY")]
     secret_key: Option<Secret>,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -57,7 +54,7 @@ pub(crate) struct Create {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -67,7 +64,20 @@ pub(crate) struct Show {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rename {
+    #[command(flatten)]
+    which: Which,
+    /// What people are to call it: 1 to 100 bytes.
+    #[arg(long)]
+    name: String,
+    #[command(flatten)]
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -80,7 +90,7 @@ pub(crate) struct Delete {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -111,149 +121,139 @@ impl InstanceCommand {
             Self::Create(create) => create.run().await,
             Self::List(list) => list.run().await,
             Self::Show(show) => show.run().await,
+            Self::Rename(rename) => rename.run().await,
             Self::Delete(delete) => delete.run().await,
             Self::Key(key) => key.run().await,
         }
     }
 }
 
-/// An instance that was just created, with its secret key in the clear.
-pub(crate) struct Created {
-    pub(crate) id: InstanceId,
-    pub(crate) secret_key: SecretKey,
-    vapid_public_key: String,
-}
-
-/// Creates an instance.
-pub(crate) async fn create(
-    database: &Database,
-    id: InstanceId,
-    name: InstanceName,
-    secret_key: SecretKey,
-) -> Result<Created, Failure> {
-    let new = database
-        .vault()
-        .new_instance(id, name, &secret_key, database.now())
-        .map_err(|error| Failure::new(format!("cannot create the instance: {error}")))?;
-    let vapid_public_key = URL_SAFE_NO_PAD.encode(&new.vapid_public_key);
-    match database.store().create_instance(new).await {
-        Ok(()) => Ok(Created {
-            id,
-            secret_key,
-            vapid_public_key,
-        }),
-        Err(StoreError::InstanceExists) => Err(Failure::new(format!(
-            "an instance {id} exists already; `heliostat instance show {id}` shows it"
-        ))),
-        Err(error) => Err(database.failed(&error)),
-    }
+/// The path of an instance behind `/admin_api/v1`.
+pub(crate) fn path_of(id: InstanceId, rest: &str) -> String {
+    format!("/instances/{id}{rest}")
 }
 
 impl Create {
     async fn run(self) -> Result<(), Failure> {
-        let name = InstanceName::parse(self.name.as_str())
+        InstanceName::parse(self.name.as_str())
             .map_err(|error| Failure::usage(format!("--name: {error}")))?;
-        let secret_key = key::given_or_random(self.secret_key.as_ref())?;
-        let id = self.id.unwrap_or_else(InstanceId::random);
-        Database::with(&self.settings, IfMissing::Create, async |database| {
-            let created = create(database, id, name, secret_key).await?;
-            let (key, vapid) = (created.secret_key.reveal(), &created.vapid_public_key);
-            let json = json!({"id": id, "name": self.name, "secretKey": key, "vapidPublicKey": vapid});
-            let text = format!(
-                "Instance    {id}\nSecret key  {key}\n\nKeep the secret key: it is shown this once. \
-                 It belongs in your backend, never in an app."
-            );
-            self.output.show(&json, text)
-        })
-        .await
+        let secret_key = key::given(self.secret_key.as_ref())?;
+        let mut body = json!({"name": self.name});
+        if let Some(id) = self.id {
+            body["id"] = json!(id);
+        }
+        if let Some(key) = &secret_key {
+            body["secretKey"] = key.reveal().into();
+        }
+        self.place
+            .with(IfMissing::Create, async |place| {
+                let made = place.call(Method::POST, "/instances", Some(&body)).await?;
+                let said = format!(
+                    "Instance    {}\nSecret key  {}\n\nKeep the secret key: it is shown this once. \
+                     It belongs in your backend, never in an app.",
+                    text(&made, "id"),
+                    text(&made, "secretKey"),
+                );
+                self.output.show(&made, said)
+            })
+            .await
     }
 }
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instances = database
-                .store()
-                .instances()
-                .await
-                .map_err(|error| database.failed(&error))?;
-            let json: Value = instances.iter().map(to_json).collect();
-            if instances.is_empty() {
-                return self.output.show(
-                    &json,
-                    "No instances. Create one: heliostat instance create --name NAME",
-                );
-            }
-            let mut table = Table::new(["ID", "NAME", "KEYS", "APNS", "FCM", "CREATED"]);
-            for instance in &instances {
-                let [apns, fcm] =
-                    WITH_CREDENTIAL.map(|platform| state(credential(instance, platform)));
-                table.row([
-                    instance.id.to_string(),
-                    instance.name.as_str().to_owned(),
-                    instance.secret_keys.len().to_string(),
-                    apns.to_owned(),
-                    fcm.to_owned(),
-                    instance.created_at.to_string(),
-                ]);
-            }
-            self.output.show(&json, table)
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let answer = place.get("/instances").await?;
+                let instances = list(&answer, "instances");
+                if instances.is_empty() {
+                    return self.output.show(
+                        &answer["instances"],
+                        "No instances. Create one: heliostat instance create --name NAME",
+                    );
+                }
+                let mut table = Table::new(["ID", "NAME", "KEYS", "APNS", "FCM", "CREATED"]);
+                for instance in instances {
+                    let [apns, fcm] = WITH_CREDENTIAL.map(|platform| {
+                        let found = credential(list(instance, "credentials"), platform);
+                        found.map_or("not set".to_owned(), |found| text(found, "state"))
+                    });
+                    table.row([
+                        text(instance, "id"),
+                        text(instance, "name"),
+                        list(instance, "secretKeys").len().to_string(),
+                        apns,
+                        fcm,
+                        text(instance, "createdAt"),
+                    ]);
+                }
+                self.output.show(&answer["instances"], table)
+            })
+            .await
     }
 }
 
 impl Show {
     async fn run(self) -> Result<(), Failure> {
         let id = self.which.id()?;
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(id).await?;
-            let keys: Vec<String> = instance
-                .secret_keys
-                .iter()
-                .map(|key| format!("{} (number {}, since {})", key.hint, key.id.0, key.created_at))
-                .collect();
-            let text = format!(
-                "Instance     {id}\nName         {}\nCreated      {}\nSecret keys  {}\nVAPID key    {}\n\n{}",
-                instance.name.as_str(),
-                instance.created_at,
-                keys.join("\n             "),
-                URL_SAFE_NO_PAD.encode(&instance.vapid_public_key),
-                credential_table(&instance),
-            );
-            self.output.show(&to_json(&instance), text)
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let instance = place.get(&path_of(id, "")).await?;
+                let keys: Vec<String> = list(&instance, "secretKeys")
+                    .iter()
+                    .map(|key| {
+                        let of = |name| text(key, name);
+                        format!("{} (number {}, since {})", of("hint"), of("number"), of("createdAt"))
+                    })
+                    .collect();
+                let of = |name| text(&instance, name);
+                let said = format!(
+                    "Instance     {id}\nName         {}\nCreated      {}\nSecret keys  {}\nVAPID key    {}\n\n{}",
+                    of("name"),
+                    of("createdAt"),
+                    keys.join("\n             "),
+                    of("vapidPublicKey"),
+                    credential_table(list(&instance, "credentials"), &of("createdAt")),
+                );
+                self.output.show(&instance, said)
+            })
+            .await
+    }
+}
+
+impl Rename {
+    async fn run(self) -> Result<(), Failure> {
+        let id = self.which.id()?;
+        let body = json!({"name": self.name});
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(id, "");
+                let renamed = place.call(Method::PATCH, &path, Some(&body)).await?;
+                let said = format!("Renamed {id} to {:?}.", text(&renamed, "name"));
+                self.output.show(&renamed, said)
+            })
+            .await
     }
 }
 
 impl Delete {
     async fn run(self) -> Result<(), Failure> {
         let id = self.which.id()?;
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(id).await?;
-            if !self.yes {
-                confirm(&instance)?;
-            }
-            let deleted = database
-                .store()
-                .delete_instance(id)
-                .await
-                .map_err(|error| database.failed(&error))?;
-            if !deleted {
-                return Err(database.unknown(id));
-            }
-            self.output.show(
-                &json!({"id": id, "deleted": true}),
-                format!("Deleted {id}."),
-            )
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(id, "");
+                let instance = place.get(&path).await?;
+                if !self.yes {
+                    confirm(id, &text(&instance, "name"))?;
+                }
+                let done = place.call(Method::DELETE, &path, None).await?;
+                self.output.show(&done, format!("Deleted {id}."))
+            })
+            .await
     }
 }
 
-fn confirm(instance: &InstanceRecord) -> Result<(), Failure> {
-    let id = instance.id;
+fn confirm(id: InstanceId, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(format!(
             "instance {id} is not deleted without being asked for with --yes"
@@ -262,8 +262,7 @@ fn confirm(instance: &InstanceRecord) -> Result<(), Failure> {
     let mut stderr = std::io::stderr().lock();
     let asked = write!(
         stderr,
-        "Delete the instance {:?} ({id}) with all its devices, users and publishes? Type yes: ",
-        instance.name.as_str()
+        "Delete the instance {name:?} ({id}) with all its devices, users and publishes? Type yes: "
     )
     .and_then(|()| stderr.flush());
     let mut answer = String::new();
@@ -276,64 +275,36 @@ fn confirm(instance: &InstanceRecord) -> Result<(), Failure> {
     }
 }
 
-fn credential(instance: &InstanceRecord, platform: Platform) -> Option<&CredentialRecord> {
-    instance
-        .credentials
+/// The credential of an instance for a platform.
+fn credential<'a>(credentials: &'a [Value], platform: &str) -> Option<&'a Value> {
+    credentials
         .iter()
-        .find(|credential| credential.platform == platform)
-}
-
-fn state(credential: Option<&CredentialRecord>) -> &'static str {
-    match credential {
-        None => "not set",
-        Some(credential) if credential.broken.is_some() => "broken",
-        Some(_) => "ok",
-    }
+        .find(|credential| credential["platform"] == platform)
 }
 
 /// The credentials of an instance, as a table.
-pub(crate) fn credential_table(instance: &InstanceRecord) -> Table<4> {
+pub(crate) fn credential_table(credentials: &[Value], created_at: &str) -> Table<4> {
     let mut table = Table::new(["GATEWAY", "STATE", "CREDENTIAL", "SET"]);
     for platform in WITH_CREDENTIAL {
-        let found = credential(instance, platform);
-        let state = match found.and_then(|credential| credential.broken.as_ref()) {
-            Some(broken) => format!("broken since {}: {}", broken.since, broken.reason),
-            None => state(found).to_owned(),
+        let cells = match credential(credentials, platform) {
+            None => ["not set".to_owned(), String::new(), String::new()],
+            Some(found) => {
+                let of = |key| text(found, key);
+                let state = match found["brokenReason"].as_str() {
+                    Some(reason) => format!("broken since {}: {reason}", of("brokenSince")),
+                    None => of("state"),
+                };
+                [state, of("summary"), of("setAt")]
+            }
         };
-        let (summary, set) = match found {
-            Some(credential) => (credential.summary.clone(), credential.set_at.to_string()),
-            None => (String::new(), String::new()),
-        };
-        table.row([platform.to_string(), state, summary, set]);
+        let [state, summary, set] = cells;
+        table.row([platform.to_owned(), state, summary, set]);
     }
     table.row([
         "web".into(),
         "ok".into(),
         "the instance's VAPID key".into(),
-        instance.created_at.to_string(),
+        created_at.to_owned(),
     ]);
     table
-}
-
-/// A credential as JSON, without secrets.
-pub(crate) fn credential_json(credential: &CredentialRecord) -> Value {
-    json!({
-        "platform": credential.platform,
-        "state": state(Some(credential)),
-        "summary": credential.summary,
-        "setAt": credential.set_at.to_string(),
-        "brokenSince": credential.broken.as_ref().map(|broken| broken.since.to_string()),
-        "brokenReason": credential.broken.as_ref().map(|broken| &broken.reason),
-    })
-}
-
-fn to_json(instance: &InstanceRecord) -> Value {
-    json!({
-        "id": instance.id,
-        "name": instance.name,
-        "createdAt": instance.created_at.to_string(),
-        "vapidPublicKey": URL_SAFE_NO_PAD.encode(&instance.vapid_public_key),
-        "secretKeys": instance.secret_keys.iter().map(key::to_json).collect::<Value>(),
-        "credentials": instance.credentials.iter().map(credential_json).collect::<Value>(),
-    })
 }

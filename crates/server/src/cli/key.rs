@@ -4,15 +4,17 @@ use std::fmt;
 use std::io::Read as _;
 
 use clap::{Args, Subcommand};
+use domain::admin_token::AdminToken;
 use domain::instance::{SECRET_KEY_LENGTH_MAX, SecretKey};
-use serde_json::{Value, json};
-use store::instances::{SecretKeyId, SecretKeyRecord};
+use heliostat_client::Method;
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::database::{Database, IfMissing, InstanceOption};
+use super::database::InstanceOption;
 use super::failure::Failure;
+use super::instance::path_of;
 use super::output::Output;
-use super::settings::Settings;
+use super::place::{IfMissing, PlaceOptions, list, text};
 use super::table::Table;
 
 /// Add, list and revoke secret keys.
@@ -34,7 +36,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "KEY")]
     secret_key: Option<Secret>,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -44,7 +46,7 @@ pub(crate) struct List {
     #[command(flatten)]
     instance: InstanceOption,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Revoke {
     #[arg(value_name = "NUMBER")]
     key: i64,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -94,12 +96,18 @@ impl Secret {
         SecretKey::parse(self.0.as_str())
             .map_err(|error| Failure::usage(format!("--secret-key: {error}")))
     }
+
+    /// Checks it as an admin token.
+    pub(crate) fn admin_token(&self) -> Result<AdminToken, Failure> {
+        AdminToken::parse(self.0.as_str())
+            .map_err(|error| Failure::usage(format!("--admin-token: {error}")))
+    }
 }
 
-/// The secret key from the command line, from standard input for `-`, or a random one.
-pub(crate) fn given_or_random(given: Option<&Secret>) -> Result<SecretKey, Failure> {
+/// The secret key from the command line, or from standard input for `-`.
+pub(crate) fn given(given: Option<&Secret>) -> Result<Option<SecretKey>, Failure> {
     match given {
-        None => Ok(SecretKey::random()),
+        None => Ok(None),
         Some(Secret(text)) if text.as_str() == "-" => {
             let mut input = Zeroizing::new(String::new());
             std::io::stdin()
@@ -112,79 +120,64 @@ pub(crate) fn given_or_random(given: Option<&Secret>) -> Result<SecretKey, Failu
                         "cannot read the secret key from standard input: {error}"
                     ))
                 })?;
-            Secret(input.trim().to_owned().into()).parse()
+            Secret(input.trim().to_owned().into()).parse().map(Some)
         }
-        Some(secret) => secret.parse(),
+        Some(secret) => secret.parse().map(Some),
     }
-}
-
-/// A key as JSON, without the key.
-pub(crate) fn to_json(key: &SecretKeyRecord) -> Value {
-    json!({"number": key.id.0, "hint": key.hint, "createdAt": key.created_at.to_string()})
 }
 
 impl Add {
     async fn run(self) -> Result<(), Failure> {
-        let key = given_or_random(self.secret_key.as_ref())?;
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let id = database.instance(self.instance.id).await?.id;
-            let new = database
-                .vault()
-                .new_secret_key(id, &key, database.now())
-                .map_err(|error| Failure::new(format!("cannot add the secret key: {error}")))?;
-            let SecretKeyId(number) =
-                database.store().add_secret_key(id, new).await.map_err(|error| database.failed(&error))?;
-            let text = format!(
-                "Number      {number}\nSecret key  {}\n\nKeep it: it is shown this once. The older keys stay active \
-                 until `heliostat instance key revoke --instance {id} NUMBER`.",
-                key.reveal()
-            );
-            self.output.show(&json!({"number": number, "secretKey": key.reveal()}), text)
-        })
-        .await
+        let id = self.instance.id;
+        let mut body = json!({});
+        if let Some(key) = given(self.secret_key.as_ref())? {
+            body["secretKey"] = key.reveal().into();
+        }
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(id, "/secret-keys");
+                let added = place.call(Method::POST, &path, Some(&body)).await?;
+                let said = format!(
+                    "Number      {}\nSecret key  {}\n\nKeep it: it is shown this once. The older keys stay active \
+                     until `heliostat instance key revoke --instance {id} NUMBER`.",
+                    text(&added, "number"),
+                    text(&added, "secretKey"),
+                );
+                self.output.show(&added, said)
+            })
+            .await
     }
 }
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(self.instance.id).await?;
-            let mut table = Table::new(["NUMBER", "KEY", "ADDED"]);
-            for key in &instance.secret_keys {
-                table.row([
-                    key.id.0.to_string(),
-                    key.hint.clone(),
-                    key.created_at.to_string(),
-                ]);
-            }
-            self.output
-                .show(&instance.secret_keys.iter().map(to_json).collect(), table)
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(self.instance.id, "/secret-keys");
+                let answer = place.get(&path).await?;
+                let mut table = Table::new(["NUMBER", "KEY", "ADDED"]);
+                for key in list(&answer, "secretKeys") {
+                    table.row([
+                        text(key, "number"),
+                        text(key, "hint"),
+                        text(key, "createdAt"),
+                    ]);
+                }
+                self.output.show(&answer["secretKeys"], table)
+            })
+            .await
     }
 }
 
 impl Revoke {
     async fn run(self) -> Result<(), Failure> {
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(self.instance.id).await?;
-            let (id, number) = (instance.id, self.key);
-            let revoked = database
-                .store()
-                .revoke_secret_key(id, SecretKeyId(number))
-                .await
-                .map_err(|error| database.failed(&error))?;
-            if revoked {
-                let json = json!({"number": number, "revoked": true});
-                return self.output.show(&json, format!("Revoked key {number}."));
-            }
-            let has_it = instance.secret_keys.iter().any(|key| key.id.0 == number);
-            Err(Failure::new(if has_it {
-                format!("key {number} is the last one of instance {id} and stays; add another first")
-            } else {
-                format!("instance {id} has no key {number}; `heliostat instance key list` shows those it has")
-            }))
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(self.instance.id, &format!("/secret-keys/{}", self.key));
+                let done = place.call(Method::DELETE, &path, None).await?;
+                self.output
+                    .show(&done, format!("Revoked key {}.", self.key))
+            })
+            .await
     }
 }

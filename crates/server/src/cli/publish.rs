@@ -98,7 +98,7 @@ impl Publish {
     }
 }
 
-fn read_payload(file: &Path) -> Result<Box<RawValue>, Failure> {
+pub(crate) fn read_payload(file: &Path) -> Result<Box<RawValue>, Failure> {
     let name = if file == Path::new("-") {
         "standard input".into()
     } else {

@@ -19,6 +19,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether a flag names the database.
+    pub(crate) fn names_database(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// The configuration: file, environment, then these flags.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
         self.load_with(Overrides::default())

@@ -5,10 +5,11 @@ use domain::instance::{InstanceId, SecretKey};
 use heliostat_client::Client;
 use serde_json::json;
 
-use super::database::{Database, IfMissing, InstanceOption};
+use super::database::{Database, InstanceOption};
 use super::failure::Failure;
 use super::key::Secret;
 use super::output::Output;
+use super::place::IfMissing;
 use super::settings::Settings;
 
 /// Sign a Beams token for a user, as an app's backend does. It is valid for 24 hours.

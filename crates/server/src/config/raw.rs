@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use delivery::gates::HostLimits;
-use delivery::runner::Settings;
+use delivery::runner::{Keep, Settings};
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
 use super::database::{self, RawPostgres};
-use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Roles};
+use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Remote, Roles};
 use inbound::{RawAcme, RawMetrics, RawProxies, RawTls};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
@@ -23,6 +23,8 @@ struct RawConfig {
     listen: String,
     database: String,
     roles: Vec<String>,
+    server: String,
+    admin_token: String,
     public_url: String,
     master_key_file: String,
     worker_threads: i64,
@@ -102,6 +104,9 @@ struct RawDelivery {
 struct RawRetention {
     publishes_days: i64,
     insights_days: i64,
+    payloads_days: i64,
+    users_days: i64,
+    audit_days: i64,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +134,7 @@ pub(super) fn check(
     let public_url = set(&raw.public_url).map(public_url).transpose()?;
     let roles = Roles::parse(&raw.roles).map_err(|message| invalid("roles", message))?;
     let master_key_source = database::master_key_source(&raw.master_key_file, &database, env)?;
+    let remote = Remote::check(set(&raw.server), set(&raw.admin_token))?;
     let threads = within("worker_threads", raw.worker_threads, 0, 1024)?;
     Ok(Config {
         listen: raw.listen.parse().map_err(|_| {
@@ -155,6 +161,7 @@ pub(super) fn check(
         worker_threads: usize::try_from(threads).ok().filter(|threads| *threads > 0),
         postgres: database::postgres(&raw.postgres)?,
         database,
+        remote,
         public_url,
         master_key_source,
     })
@@ -285,18 +292,6 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
     let own = &raw.delivery;
-    let days = within(
-        "retention.publishes_days",
-        raw.retention.publishes_days,
-        1,
-        36_500,
-    )?;
-    let insights_days = within(
-        "retention.insights_days",
-        raw.retention.insights_days,
-        1,
-        36_500,
-    )?;
     let many = 100_000;
     let fcm = "fcm.deliveries_per_minute_max";
     let fcm_per_minute_max = u32::try_from(within(
@@ -316,12 +311,19 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
         express_jobs_max: count("delivery.express_jobs_max", own.express_jobs_max, 1, many)?,
         bulk_jobs_max: count("delivery.bulk_jobs_max", own.bulk_jobs_max, 1, many)?,
         lease: timeout("delivery.lease_secs", own.lease_secs)?,
-        keep_publishes: secs("retention.publishes_days", days.saturating_mul(DAY_SECS))?,
-        keep_insights: secs(
-            "retention.insights_days",
-            insights_days.saturating_mul(DAY_SECS),
-        )?,
+        keep: keep(&raw.retention)?,
         ..Settings::default()
+    })
+}
+
+fn keep(raw: &RawRetention) -> Result<Keep, ConfigError> {
+    let days = |key, days| secs(key, within(key, days, 1, 36_500)?.saturating_mul(DAY_SECS));
+    Ok(Keep {
+        publishes: days("retention.publishes_days", raw.publishes_days)?,
+        payloads: days("retention.payloads_days", raw.payloads_days)?,
+        names: days("retention.users_days", raw.users_days)?,
+        audit: days("retention.audit_days", raw.audit_days)?,
+        insights: days("retention.insights_days", raw.insights_days)?,
     })
 }
 

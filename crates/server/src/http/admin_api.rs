@@ -5,6 +5,7 @@
 //! the database at hand, so that both ways are one.
 
 pub(crate) mod access;
+mod audit;
 mod credentials;
 mod described;
 mod devices;
@@ -12,6 +13,7 @@ mod insights;
 mod instances;
 mod publishes;
 mod secret_keys;
+mod tokens;
 mod users;
 
 use axum::Router;
@@ -31,7 +33,12 @@ pub(super) fn routes() -> Router<Api> {
     let at = |rest: &str| format!("{instances}/{{instance}}{rest}");
     Router::new()
         .route(instances, get(instances::list).post(instances::create))
-        .route(&at(""), get(instances::show).delete(instances::delete))
+        .route(
+            &at(""),
+            get(instances::show)
+                .patch(instances::rename)
+                .delete(instances::delete),
+        )
         .route(
             &at("/secret-keys"),
             get(secret_keys::list).post(secret_keys::add),
@@ -41,11 +48,30 @@ pub(super) fn routes() -> Router<Api> {
         .route(&at("/credentials/apns"), put(credentials::set_apns))
         .route(&at("/credentials/fcm"), put(credentials::set_fcm))
         .route(
+            &at("/credentials/{platform}/check"),
+            post(credentials::check),
+        )
+        .route(&at("/devices"), get(devices::list))
+        .route(&at("/devices/{device}/test"), post(devices::test))
+        .route(
             &at("/devices/{device}"),
             get(devices::show).delete(devices::delete),
         )
-        .route(&at("/users/{user}"), delete(users::delete))
+        .route(&at("/users"), get(users::list))
+        .route(&at("/users/{user}"), get(users::show).delete(users::delete))
+        .route(&at("/users/{user}/forget"), post(users::forget))
+        .route(&at("/users/{user}/export"), get(users::export))
         .route(&at("/insights"), get(insights::show))
+        .route(&at("/audit-log"), get(audit::of_instance))
+        .route("/admin_api/v1/audit-log", get(audit::all))
+        .route(
+            "/admin_api/v1/admin-tokens",
+            get(tokens::list).post(tokens::create),
+        )
+        .route(
+            "/admin_api/v1/admin-tokens/{number}",
+            delete(tokens::revoke),
+        )
         .route(
             &at("/publishes"),
             get(publishes::list).post(publishes::publish),

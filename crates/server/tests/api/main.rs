@@ -8,6 +8,7 @@
     reason = "the helpers of a test fail the test"
 )]
 
+mod admin_api;
 mod configuration;
 mod connections;
 mod cors;

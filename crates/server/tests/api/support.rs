@@ -67,6 +67,11 @@ impl Server {
 
     /// Stops it and starts another on the same database.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(&[]).await
+    }
+
+    /// The same with some settings of its own.
+    pub(crate) async fn restart_with(self, settings: &[(&str, &str)]) -> Self {
         let Self {
             app,
             clock,
@@ -74,7 +79,7 @@ impl Server {
             folder,
         } = self;
         app.stop().await;
-        let config = config(&folder.path().join("heliostat.db"), &[]);
+        let config = config(&folder.path().join("heliostat.db"), settings);
         let app = App::start_at(config, Arc::clone(&clock) as _)
             .await
             .unwrap();
@@ -84,6 +89,36 @@ impl Server {
             client,
             folder,
         }
+    }
+
+    /// Another server on the same database, at the same time.
+    pub(crate) async fn beside(&self) -> Self {
+        let config = config(&self.folder.path().join("heliostat.db"), &[]);
+        let app = App::start_at(config, Arc::clone(&self.clock) as _)
+            .await
+            .unwrap();
+        Self {
+            app,
+            clock: Arc::clone(&self.clock),
+            client: client(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The files of the database that have these bytes in them.
+    pub(crate) fn files_with(&self, text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            if bytes
+                .windows(text.len())
+                .any(|some| some == text.as_bytes())
+            {
+                found.push(path.display().to_string());
+            }
+        }
+        found
     }
 
     /// A new instance with a random id and key.

@@ -26,7 +26,10 @@ pub async fn a_user_is_bound_once(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
     let id = device(&store, instance, token(Platform::Apns, 1)).await;
     for _ in 0..3 {
-        let bound = store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+        let bound = store
+            .bind_user(instance, id, user("ann"), 1, at(0))
+            .await
+            .unwrap();
         assert_eq!(
             bound,
             Bound::Done,
@@ -66,7 +69,10 @@ pub async fn users_of_two_instances_are_two(store: Arc<dyn Store>) {
     let first = device(&store, mine, token(Platform::Apns, 1)).await;
     let second = device(&store, other, token(Platform::Apns, 1)).await;
     for (instance, id) in [(mine, first), (other, second)] {
-        let bound = store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+        let bound = store
+            .bind_user(instance, id, user("ann"), 1, at(0))
+            .await
+            .unwrap();
         assert_eq!(bound, Bound::Done);
     }
     assert_eq!(store.delete_user(mine, user("ann")).await.unwrap(), 1);
@@ -81,7 +87,10 @@ pub async fn the_limit_is_for_each_platform(store: Arc<dyn Store>) {
             .into_iter()
             .enumerate()
         {
-            let bound = store.bind_user(instance, id, user("ann"), 2).await.unwrap();
+            let bound = store
+                .bind_user(instance, id, user("ann"), 2, at(0))
+                .await
+                .unwrap();
             let expected = if number < 2 {
                 Bound::Done
             } else {
@@ -121,7 +130,12 @@ pub async fn concurrent_binds_never_exceed_the_limit(store: Arc<dyn Store>) {
 pub async fn a_deleted_device_makes_room(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
     let ids = devices(&store, instance, Platform::Web, 2).await;
-    let bind = async |id| store.bind_user(instance, id, user("ann"), 1).await.unwrap();
+    let bind = async |id| {
+        store
+            .bind_user(instance, id, user("ann"), 1, at(0))
+            .await
+            .unwrap()
+    };
     assert_eq!(bind(ids[0]).await, Bound::Done);
     assert_eq!(bind(ids[1]).await, Bound::TooManyDevices);
     assert_eq!(

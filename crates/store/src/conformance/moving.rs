@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::world::*;
 use crate::Store;
+use crate::administration::AuditFilter;
 use crate::cluster::{Presence, TokenName};
 use crate::instances::NewCredential;
 use crate::lists::Listed;
@@ -169,6 +170,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
     let to_list = accept(store, new(to_list, audience, None)).await;
     let shared = store.share_token(TokenName::new("apns/x"), None, Sealed::from_bytes(vec![5]));
     shared.await.unwrap();
+    super::administration::manage(store, instance).await;
     Filled {
         instance,
         empty,
@@ -231,6 +233,14 @@ pub async fn everything_moves(source: Arc<dyn Moving>, target: Arc<dyn Moving>) 
             report(&to, instance, id).await
         );
     }
+    let log = async |store: &Arc<dyn Store>| {
+        let page = store.audit_page(AuditFilter::default(), None, 10).await;
+        (
+            page.unwrap(),
+            format!("{:?}", store.admin_tokens().await.unwrap()),
+        )
+    };
+    assert_eq!(log(&from).await, log(&to).await);
     let repeated = to.repeated_publish(instance, filled.once.clone()).await;
     assert_eq!(repeated.unwrap(), Some(filled.cancelled));
     goes_on(&to, &filled).await;

@@ -160,7 +160,7 @@ pub async fn bind(
     id: &str,
 ) -> Bound {
     store
-        .bind_user(instance, device, user(id), DEVICES_MAX)
+        .bind_user(instance, device, user(id), DEVICES_MAX, at(0))
         .await
         .unwrap()
 }

@@ -1,6 +1,6 @@
 //! How publishes are accepted: at once, for later, and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::clock::Timestamp;
@@ -204,7 +204,7 @@ impl State {
             return Ok(Replayed::Unfinished);
         }
         let before = &row_of_source.publish;
-        if before.expires_at.is_some_and(|end| end <= now) {
+        if !row_of_source.has_payload || before.expires_at.is_some_and(|end| end <= now) {
             return Ok(Replayed::Expired);
         }
         let publish = Publish {
@@ -239,6 +239,9 @@ fn row(instance: i64, publish: Arc<Publish>, target: Target) -> PublishRow {
         tallies: BTreeMap::new(),
         users: BTreeMap::new(),
         failures: BTreeMap::new(),
-        events: BTreeSet::new(),
+        events: BTreeMap::new(),
+        reported: [0; 2],
+        has_payload: true,
+        has_names: true,
     }
 }

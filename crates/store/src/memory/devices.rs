@@ -46,6 +46,7 @@ impl State {
             environment: ApnsEnvironment::Production,
             metadata: registration.metadata,
             user: None,
+            bound_at: None,
             created_at: now,
             registered_at: now,
         });
@@ -126,6 +127,7 @@ impl State {
         id: DeviceId,
         user: UserId,
         devices_max: u32,
+        now: Timestamp,
     ) -> Bound {
         let Some(number) = self.device(instance, id) else {
             return Bound::UnknownDevice;
@@ -147,6 +149,7 @@ impl State {
         let user = known.unwrap_or_else(|| self.users.add((of, user)));
         if let Some(device) = self.devices.rows.get_mut(&number) {
             device.user = Some(user);
+            device.bound_at = Some(now);
         }
         Bound::Done
     }

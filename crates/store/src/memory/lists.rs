@@ -79,10 +79,15 @@ impl State {
         let row = row.filter(|row| row.publish.is_none()).ok_or_else(gone)?;
         row.users
             .truncate(usize::try_from(length).unwrap_or(usize::MAX));
-        let mut known: BTreeSet<&UserId> = row.users.iter().map(|listed| &listed.user).collect();
+        let mut known: BTreeSet<&UserId> = row
+            .users
+            .iter()
+            .flatten()
+            .map(|listed| &listed.user)
+            .collect();
         let twice = users.iter().position(|listed| !known.insert(&listed.user));
         if twice.is_none() {
-            row.users.extend(users);
+            row.users.extend(users.into_iter().map(Some));
         }
         Ok(twice)
     }
@@ -117,7 +122,7 @@ impl State {
         };
         for place in after.0 + 1..=job.end.0 {
             let index = usize::try_from(place - 1).unwrap_or(usize::MAX);
-            let user = row.users.get(index);
+            let user = row.users.get(index).and_then(Option::as_ref);
             let user = user.and_then(|listed| self.user(row.instance, &listed.user));
             let found = user.map(|user| self.recipients_of(job, user));
             let found = found.unwrap_or_default();
@@ -148,7 +153,7 @@ impl State {
     /// The users of a publish's list, ascending, with their numbers now.
     pub(super) fn listed_users(&self, publish: i64) -> Option<Vec<(UserId, Option<i64>)>> {
         let (_, row) = self.lists.find(|row| row.publish == Some(publish))?;
-        let users = row.users.iter();
+        let users = row.users.iter().flatten();
         let mut users: Vec<_> = users
             .map(|listed| {
                 let number = self.user(row.instance, &listed.user);
@@ -178,7 +183,11 @@ impl State {
         let of = |device: DeviceOrdinal| {
             let user = self.devices.rows.get(&device.0)?.user?;
             let (_, id) = self.users.rows.get(&user)?;
-            let listed = list.users.iter().find(|listed| listed.user == *id)?;
+            let listed = list
+                .users
+                .iter()
+                .flatten()
+                .find(|listed| listed.user == *id)?;
             Some((device, listed.values.clone()?))
         };
         devices.into_iter().filter_map(of).collect()

@@ -135,9 +135,11 @@ impl State {
             return Recorded::Unknown;
         };
         let is_open = event.kind == EventKind::Open;
-        if !row.events.insert((is_open, device)) {
+        if row.events.contains_key(&(is_open, device)) {
             return Recorded::Repeated;
         }
+        row.events.insert((is_open, device), event.at);
+        row.reported[usize::from(is_open)] += 1;
         let hour = hour_of(event.received);
         let key = (event.instance, hour, event.device.platform(), is_open);
         *self.event_hours.entry(key).or_default() += 1;

@@ -20,6 +20,7 @@ use domain::user::{UserId, UserOrdinal};
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::administration::{AdminTokenRecord, AuditEntry};
 use crate::instances::InstanceRecord;
 use crate::lists::Listed;
 use crate::lookup::{Failed, PublishState, Target};
@@ -65,6 +66,7 @@ pub(super) struct Device {
     pub(super) environment: ApnsEnvironment,
     pub(super) metadata: DeviceMetadata,
     pub(super) user: Option<i64>,
+    pub(super) bound_at: Option<Timestamp>,
     pub(super) created_at: Timestamp,
     pub(super) registered_at: Timestamp,
 }
@@ -101,14 +103,17 @@ pub(super) struct PublishRow {
     pub(super) users: BTreeMap<i64, (u64, u64)>,
     pub(super) failures: BTreeMap<i64, Failed>,
     /// What was reported: open or not, and by which device. It stays when the device goes.
-    pub(super) events: BTreeSet<(bool, i64)>,
+    pub(super) events: BTreeMap<(bool, i64), Timestamp>,
+    /// How much was reported by kind, opens behind deliveries. It stays when the reports go.
+    pub(super) reported: [u64; 2],
+    /// Whether what it carries, and whom it named, is still there.
+    pub(super) has_payload: bool,
+    pub(super) has_names: bool,
 }
 
 impl PublishRow {
     pub(super) fn reported(&self, kind: EventKind) -> u64 {
-        let is_open = kind == EventKind::Open;
-        let fitting = self.events.iter().filter(|(open, _)| *open == is_open);
-        fitting.count() as u64
+        self.reported[usize::from(kind == EventKind::Open)]
     }
 }
 
@@ -162,7 +167,8 @@ pub(super) struct ListRow {
     pub(super) instance: i64,
     pub(super) publish: Option<i64>,
     pub(super) created_at: Timestamp,
-    pub(super) users: Vec<Listed>,
+    /// In the order of their places; a user who was forgotten leaves a place empty.
+    pub(super) users: Vec<Option<Listed>>,
 }
 
 /// All that is remembered.
@@ -187,6 +193,8 @@ pub(super) struct State {
     /// How often something was reported: by instance, hour, platform, and whether it was an open.
     pub(super) event_hours: BTreeMap<(InstanceId, Timestamp, Platform, bool), u64>,
     pub(super) nodes: super::cluster::Nodes,
+    pub(super) admin_tokens: Table<AdminTokenRecord>,
+    pub(super) audit: Table<AuditEntry>,
 }
 
 impl State {

@@ -101,6 +101,7 @@ impl State {
                 environment: line.environment.unwrap_or_default(),
                 metadata: line.metadata.clone().unwrap_or_default(),
                 user: None,
+                bound_at: None,
                 created_at: now,
                 registered_at,
             })
@@ -120,6 +121,9 @@ impl State {
                 updated = device.update(line, registered_at) && known.is_some();
             }
             bound = device.user.is_none() && user.is_some();
+            if bound {
+                device.bound_at = Some(now);
+            }
             device.user = device.user.or(user);
         }
         Imported::Done {

@@ -67,14 +67,15 @@ kinds! {
     Users "users" 5000: instance Int, user_number Int, id Text;
     /// Devices.
     Devices "devices" 2000: instance Int, device Int, id Uuid, platform Text, identity Text, keys Bytes, bundle_id Text,
-        environment Text, metadata Text, user_number Int, created_at Int, registered_at Int;
+        environment Text, metadata Text, user_number Int, created_at Int, registered_at Int, bound_at Int;
     /// Interests.
     Interests "interests" 5000: instance Int, interest Int, name Text;
     /// Subscriptions.
     Subscriptions "subscriptions" 10000: instance Int, interest Int, device Int;
     /// Publishes.
     Publishes "publishes" 5000: instance Int, publish Int, id Uuid, state Text, accepted_at Int, send_at Int, expires_at Int,
-        finished_at Int, named Text, named_count Int, replay_of Int, delivered Int, opened Int;
+        finished_at Int, named Text, named_count Int, replay_of Int, delivered Int, opened Int,
+        has_payload Int, has_names Int;
     /// What publishes carry, and whom they are for.
     Payloads "payloads" 100: instance Int, publish Int, format Int, payloads Text, audience Bytes, users Text;
     /// Publishes that wait for their time.
@@ -105,6 +106,12 @@ kinds! {
     Listed "listed" 2000: list Int, place Int, user_id Text, vals Text;
     /// Provider tokens, sealed: a new one each would be too many for Apple.
     ProviderTokens "provider_tokens" 1000: name Text, version Int, sealed Bytes;
+    /// Admin tokens, as digests.
+    AdminTokens "admin_tokens" 1000: token Int, digest Bytes, hint Text, name Text, instances Text, may Text, created_at Int,
+        expires_at Int, used_at Int;
+    /// The audit log.
+    Audit "audit" 5000: entry Int, at Int, actor Text, token Int, token_name Text, action Text, instance Uuid, subject Text,
+        user_id Text, outcome Text, reason Text;
 }
 
 impl Kind {
@@ -120,6 +127,8 @@ impl Kind {
             Self::Jobs => Some("job"),
             Self::Retries => Some("retry"),
             Self::Lists => Some("list"),
+            Self::AdminTokens => Some("token"),
+            Self::Audit => Some("entry"),
             _ => None,
         }
     }

@@ -142,8 +142,8 @@ impl<'a> Batch<'a> {
             .session
             .known(
                 "INSERT INTO devices (instance, id, platform, identity, keys, digest, bundle_id, environment, metadata,
-                                      user_number, created_at, registered_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING device",
+                                      user_number, created_at, registered_at, bound_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING device",
                 &[
                     &self.instance,
                     line.id.uuid(),
@@ -157,6 +157,7 @@ impl<'a> Batch<'a> {
                     &owner,
                     &self.now.as_millis(),
                     &line.registered_at.unwrap_or(NEVER).as_millis(),
+                    &owner.map(|_| self.now.as_millis()),
                 ],
             )
             .await?;
@@ -202,8 +203,13 @@ impl<'a> Batch<'a> {
         if binds && let Some(number) = self.bind(line) {
             self.session
                 .execute(
-                    "UPDATE devices SET user_number = $3 WHERE instance = $1 AND device = $2",
-                    &[&self.instance, &known.device, &number],
+                    "UPDATE devices SET user_number = $3, bound_at = $4 WHERE instance = $1 AND device = $2",
+                    &[
+                        &self.instance,
+                        &known.device,
+                        &number,
+                        &self.now.as_millis(),
+                    ],
                 )
                 .await?;
         }

@@ -85,6 +85,24 @@ pub(super) async fn mark_deleted(session: &Session, id: InstanceId) -> Result<bo
     Ok(true)
 }
 
+/// Gives an instance another name. Whether there is such an instance.
+pub(super) async fn rename(
+    session: &Session,
+    id: InstanceId,
+    name: &InstanceName,
+) -> Result<bool, Fault> {
+    let renamed = session
+        .execute(
+            "UPDATE instances SET name = $2 WHERE id = $1 AND deleted_by IS NULL",
+            &[id.as_uuid(), &name.as_str()],
+        )
+        .await?;
+    if renamed == 1 {
+        changed(session).await?;
+    }
+    Ok(renamed == 1)
+}
+
 async fn insert_secret_key(
     session: &Session,
     instance: i64,

@@ -279,18 +279,23 @@ pub(super) async fn failures(
         .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        let platform = columns::platform(row.at(2)?)?;
-        found.push(Failed {
-            ordinal: DeviceOrdinal(row.at(0)?),
-            device: DeviceId::from_parts(platform, row.at(1)?),
-            user: row
-                .at::<Option<String>>(3)?
-                .map(columns::user)
-                .transpose()?,
-            outcome: outcome(row.at(4)?)?,
-            reason: row.at::<String>(5)?.into(),
-            at: Timestamp::from_millis(row.at(6)?),
-        });
+        found.push(failed(row)?);
     }
     Ok(Some(found))
+}
+
+/// Reads `device, id, platform, user_id, outcome, reason, failed_at`.
+pub(super) fn failed(row: &Row) -> Result<Failed, Fault> {
+    let platform = columns::platform(row.at(2)?)?;
+    Ok(Failed {
+        ordinal: DeviceOrdinal(row.at(0)?),
+        device: DeviceId::from_parts(platform, row.at(1)?),
+        user: row
+            .at::<Option<String>>(3)?
+            .map(columns::user)
+            .transpose()?,
+        outcome: outcome(row.at(4)?)?,
+        reason: row.at::<String>(5)?.into(),
+        at: Timestamp::from_millis(row.at(6)?),
+    })
 }

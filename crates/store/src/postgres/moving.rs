@@ -39,6 +39,8 @@ const fn key(kind: Kind) -> &'static [&'static str] {
         Kind::Lists => &["list"],
         Kind::Listed => &["list", "place"],
         Kind::ProviderTokens => &["name"],
+        Kind::AdminTokens => &["token"],
+        Kind::Audit => &["entry"],
     }
 }
 

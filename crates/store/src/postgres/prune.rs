@@ -62,6 +62,66 @@ pub(super) async fn publishes(
     })
 }
 
+/// Removes what up to `limit` publishes that finished before `before` carry.
+pub(super) async fn payloads(
+    session: &Session,
+    before: Timestamp,
+    limit: usize,
+) -> Result<u64, Fault> {
+    session
+        .execute(
+            "WITH old AS (SELECT instance, publish FROM publishes
+                    WHERE finished_at IS NOT NULL AND has_payload = 1 AND finished_at < $1
+                    ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+                  emptied AS (UPDATE payloads p SET payloads = '{}' FROM old
+                    WHERE p.instance = old.instance AND p.publish = old.publish)
+             UPDATE publishes p SET has_payload = 0 FROM old
+              WHERE p.instance = old.instance AND p.publish = old.publish",
+            &[&before.as_millis(), &columns::limit(limit)],
+        )
+        .await
+}
+
+/// Removes a piece of whom a publish that finished before `before` named: whether that was the last of it. `None` if there is
+/// no such publish.
+pub(super) async fn names(session: &Session, before: Timestamp) -> Result<Option<bool>, Fault> {
+    let found = session
+        .row(
+            "SELECT instance, publish FROM publishes WHERE finished_at IS NOT NULL AND has_names = 1 AND finished_at < $1
+              ORDER BY finished_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+            &[&before.as_millis()],
+        )
+        .await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let (instance, publish): (i64, i64) = (row.at(0)?, row.at(1)?);
+    let mut removed = 0;
+    for sql in [
+        "UPDATE failures SET user_id = NULL WHERE instance = $1 AND publish = $2 AND device IN
+            (SELECT device FROM failures WHERE instance = $1 AND publish = $2 AND user_id IS NOT NULL LIMIT $3)",
+        "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2 AND user_number IN
+            (SELECT user_number FROM user_tallies WHERE instance = $1 AND publish = $2 LIMIT $3)",
+        "DELETE FROM listed WHERE (list, place) IN
+            (SELECT l.list, l.place FROM lists s JOIN listed l ON l.list = s.list
+              WHERE s.instance = $1 AND s.publish = $2 LIMIT $3)",
+    ] {
+        let left = EVENTS_MAX - removed;
+        let some = session.execute(sql, &[&instance, &publish, &left]).await?;
+        removed += columns::number(some);
+    }
+    if removed >= EVENTS_MAX {
+        return Ok(Some(false));
+    }
+    for sql in [
+        "UPDATE payloads SET users = NULL WHERE instance = $1 AND publish = $2",
+        "UPDATE publishes SET has_names = 0 WHERE instance = $1 AND publish = $2",
+    ] {
+        session.execute(sql, &[&instance, &publish]).await?;
+    }
+    Ok(Some(true))
+}
+
 /// Whether a replay of a publish has begun before the publish was held.
 async fn is_replayed(session: &Session, instance: i64, publish: i64) -> Result<bool, Fault> {
     session

@@ -37,13 +37,14 @@ struct Source {
     state: String,
     expires_at: Option<i64>,
     failed: i64,
+    has_payload: bool,
 }
 
 /// The publish, held so that it is not removed before what replays it is there.
 async fn source(session: &Session, instance: i64, id: PublishId) -> Result<Option<Source>, Fault> {
     let row = session
         .row(
-            "SELECT publish, state, expires_at FROM publishes WHERE id = $1 AND instance = $2 FOR SHARE",
+            "SELECT publish, state, expires_at, has_payload FROM publishes WHERE id = $1 AND instance = $2 FOR SHARE",
             &[id.uuid(), &instance],
         )
         .await?;
@@ -62,6 +63,7 @@ async fn source(session: &Session, instance: i64, id: PublishId) -> Result<Optio
         state: row.at(1)?,
         expires_at: row.at(2)?,
         failed,
+        has_payload: row.at::<i64>(3)? == 1,
     }))
 }
 
@@ -91,7 +93,10 @@ pub(super) async fn create(
         {
             Outcome::Unfinished
         }
-        Some(source) if source.expires_at.is_some_and(|end| end <= now.as_millis()) => {
+        Some(source)
+            if !source.has_payload
+                || source.expires_at.is_some_and(|end| end <= now.as_millis()) =>
+        {
             Outcome::Expired
         }
         Some(source) => {

@@ -171,11 +171,11 @@ impl Store for PostgresStore {
         id: DeviceId,
         user: UserId,
         devices_max: u32,
+        now: Timestamp,
     ) -> Result<Bound, StoreError> {
-        call!(
-            self.write(instance, id, user, devices_max),
-            |s| users::bind(s, *instance, *id, user, *devices_max)
-        )
+        call!(self.write(instance, id, user, devices_max, now), |s| {
+            users::bind(s, *instance, *id, user, *devices_max, *now)
+        })
     }
 
     async fn delete_user(&self, instance: InstanceId, user: UserId) -> Result<u64, StoreError> {

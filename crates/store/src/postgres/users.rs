@@ -1,5 +1,6 @@
 //! Users and their devices. A user is a row as long as a device is bound to it.
 
+use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
@@ -67,6 +68,7 @@ pub(super) async fn bind(
     id: DeviceId,
     user: &UserId,
     devices_max: u32,
+    now: Timestamp,
 ) -> Result<Bound, Fault> {
     let Some(found) = devices::find_to_change(session, instance, id).await? else {
         return Ok(Bound::UnknownDevice);
@@ -97,8 +99,8 @@ pub(super) async fn bind(
     }
     session
         .execute(
-            "UPDATE devices SET user_number = $3 WHERE instance = $1 AND device = $2",
-            &[&found.instance, &found.device, &number],
+            "UPDATE devices SET user_number = $3, bound_at = $4 WHERE instance = $1 AND device = $2",
+            &[&found.instance, &found.device, &number, &now.as_millis()],
         )
         .await?;
     Ok(Bound::Done)

@@ -94,8 +94,8 @@ impl<'a> Batch<'a> {
         self.connection
             .prepare_cached(
                 "INSERT INTO devices (instance, id, platform, identity, keys, bundle_id, environment, metadata,
-                                      user_number, created_at, registered_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                      user_number, created_at, registered_at, bound_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 self.instance,
@@ -109,6 +109,7 @@ impl<'a> Batch<'a> {
                 owner,
                 self.now.as_millis(),
                 line.registered_at.unwrap_or(NEVER).as_millis(),
+                owner.map(|_| self.now.as_millis()),
             ])?;
         let device = self.connection.last_insert_rowid();
         for name in &line.interests {
@@ -153,8 +154,10 @@ impl<'a> Batch<'a> {
         }
         if binds && let Some(number) = self.bind(line)? {
             self.connection
-                .prepare_cached("UPDATE devices SET user_number = ?2 WHERE device = ?1")?
-                .execute([known.device, number])?;
+                .prepare_cached(
+                    "UPDATE devices SET user_number = ?2, bound_at = ?3 WHERE device = ?1",
+                )?
+                .execute([known.device, number, self.now.as_millis()])?;
         }
         for name in &missing {
             let interest = self.interest(name)?;

@@ -81,6 +81,21 @@ pub(super) fn mark_deleted(connection: &Connection, id: InstanceId) -> Result<bo
     Ok(true)
 }
 
+/// Gives an instance another name. Whether there is such an instance.
+pub(super) fn rename(
+    connection: &Connection,
+    id: InstanceId,
+    name: &InstanceName,
+) -> Result<bool, StoreError> {
+    let renamed = connection
+        .prepare_cached("UPDATE instances SET name = ?2 WHERE id = ?1 AND deleted = 0")?
+        .execute(params![id.as_uuid().as_bytes(), name.as_str()])?;
+    if renamed == 1 {
+        changed(connection)?;
+    }
+    Ok(renamed == 1)
+}
+
 fn insert_secret_key(
     connection: &Connection,
     instance: i64,

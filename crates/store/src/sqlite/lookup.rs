@@ -259,16 +259,21 @@ pub(super) fn failures(
     let mut rows = statement.query([number, after.0, columns::limit(limit)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let platform = columns::platform(row.get_ref(2)?.as_str()?)?;
-        let user: Option<String> = row.get(3)?;
-        found.push(Failed {
-            ordinal: DeviceOrdinal(row.get(0)?),
-            device: DeviceId::from_parts(platform, Uuid::from_bytes(row.get(1)?)),
-            user: user.map(columns::user).transpose()?,
-            outcome: outcome(row.get_ref(4)?.as_str()?)?,
-            reason: row.get::<_, String>(5)?.into(),
-            at: Timestamp::from_millis(row.get(6)?),
-        });
+        found.push(failed(row)?);
     }
     Ok(Some(found))
+}
+
+/// Reads `device, id, platform, user, outcome, reason, failed_at`.
+pub(super) fn failed(row: &Row<'_>) -> Result<Failed, StoreError> {
+    let platform = columns::platform(row.get_ref(2)?.as_str()?)?;
+    let user: Option<String> = row.get(3)?;
+    Ok(Failed {
+        ordinal: DeviceOrdinal(row.get(0)?),
+        device: DeviceId::from_parts(platform, Uuid::from_bytes(row.get(1)?)),
+        user: user.map(columns::user).transpose()?,
+        outcome: outcome(row.get_ref(4)?.as_str()?)?,
+        reason: row.get::<_, String>(5)?.into(),
+        at: Timestamp::from_millis(row.get(6)?),
+    })
 }

@@ -51,12 +51,14 @@ fn layout(kind: Kind) -> Layout {
         Kind::Lists => (&["list"], None),
         Kind::Listed => (&["list", "place"], None),
         Kind::ProviderTokens => (&["name"], None),
+        Kind::AdminTokens => (&["token"], None),
+        Kind::Audit => (&["entry"], None),
     };
     Layout {
         key,
         instance_from,
         renamed: match kind {
-            Kind::Failures | Kind::Listed => Some(("user_id", "user")),
+            Kind::Failures | Kind::Listed | Kind::Audit => Some(("user_id", "user")),
             _ => None,
         },
         except: match kind {

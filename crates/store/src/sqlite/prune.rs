@@ -60,6 +60,71 @@ pub(super) fn publishes(
     })
 }
 
+/// Removes what up to `limit` publishes that finished before `before` carry.
+pub(super) fn payloads(
+    connection: &Connection,
+    before: Timestamp,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    let found: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND has_payload = 1 AND finished_at < ?1
+              ORDER BY finished_at LIMIT ?2",
+        )?
+        .query_map([before.as_millis(), columns::limit(limit)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for publish in &found {
+        connection
+            .prepare_cached("UPDATE payloads SET payloads = '{}' WHERE publish = ?1")?
+            .execute([publish])?;
+        connection
+            .prepare_cached("UPDATE publishes SET has_payload = 0 WHERE publish = ?1")?
+            .execute([publish])?;
+    }
+    Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
+}
+
+/// Removes a piece of whom a publish that finished before `before` named: whether that was the last of it. `None` if there is
+/// no such publish.
+pub(super) fn names(
+    connection: &Connection,
+    before: Timestamp,
+) -> Result<Option<bool>, StoreError> {
+    let found: Option<i64> = connection
+        .prepare_cached(
+            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND has_names = 1 AND finished_at < ?1
+              ORDER BY finished_at LIMIT 1",
+        )?
+        .query_row([before.as_millis()], |row| row.get(0))
+        .optional()?;
+    let Some(publish) = found else {
+        return Ok(None);
+    };
+    let mut removed = 0;
+    for sql in [
+        "UPDATE failures SET user = NULL WHERE (publish, device) IN
+            (SELECT publish, device FROM failures WHERE publish = ?1 AND user IS NOT NULL LIMIT ?2)",
+        "DELETE FROM user_tallies WHERE (publish, user_number) IN
+            (SELECT publish, user_number FROM user_tallies WHERE publish = ?1 LIMIT ?2)",
+        "DELETE FROM listed WHERE (list, place) IN
+            (SELECT l.list, l.place FROM lists s CROSS JOIN listed l ON l.list = s.list WHERE s.publish = ?1 LIMIT ?2)",
+    ] {
+        removed += connection
+            .prepare_cached(sql)?
+            .execute([publish, EVENTS_MAX - columns::limit(removed)])?;
+    }
+    if columns::limit(removed) >= EVENTS_MAX {
+        return Ok(Some(false));
+    }
+    connection
+        .prepare_cached("UPDATE payloads SET users = NULL WHERE publish = ?1")?
+        .execute([publish])?;
+    connection
+        .prepare_cached("UPDATE publishes SET has_names = 0 WHERE publish = ?1")?
+        .execute([publish])?;
+    Ok(Some(true))
+}
+
 /// Removes a publish; `false` if its events were too many for this piece.
 fn remove_publish(
     connection: &Connection,

@@ -37,6 +37,7 @@ struct Source {
     state: String,
     expires_at: Option<i64>,
     failed: i64,
+    has_payload: bool,
 }
 
 fn source(
@@ -46,7 +47,7 @@ fn source(
 ) -> Result<Option<Source>, StoreError> {
     let found = connection
         .prepare_cached(
-            "SELECT publish, state, expires_at FROM publishes WHERE id = ?1 AND instance = ?2",
+            "SELECT publish, state, expires_at, has_payload FROM publishes WHERE id = ?1 AND instance = ?2",
         )?
         .query_row(params![id.uuid().as_bytes(), instance], |row| {
             Ok(Source {
@@ -54,6 +55,7 @@ fn source(
                 state: row.get(1)?,
                 expires_at: row.get(2)?,
                 failed: 0,
+                has_payload: row.get(3)?,
             })
         })
         .optional()?;
@@ -92,7 +94,10 @@ pub(super) fn create(
         {
             Outcome::Unfinished
         }
-        Some(source) if source.expires_at.is_some_and(|end| end <= now.as_millis()) => {
+        Some(source)
+            if !source.has_payload
+                || source.expires_at.is_some_and(|end| end <= now.as_millis()) =>
+        {
             Outcome::Expired
         }
         Some(source) => {

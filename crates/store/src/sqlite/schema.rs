@@ -12,13 +12,14 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_lookup.sql"),
     include_str!("../../migrations/sqlite/0003_lists.sql"),
     include_str!("../../migrations/sqlite/0004_cluster.sql"),
     include_str!("../../migrations/sqlite/0005_moving.sql"),
     include_str!("../../migrations/sqlite/0006_insights.sql"),
+    include_str!("../../migrations/sqlite/0007_administration.sql"),
 ];
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;
@@ -48,6 +49,8 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Sto
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // What is deleted is overwritten where that costs no further writing: nothing of a person stays legible in the file.
+    connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX)?;
     prepare(&connection, cache_kib)?;

@@ -166,9 +166,10 @@ impl Store for SqliteStore {
         id: DeviceId,
         user: UserId,
         devices_max: u32,
+        now: Timestamp,
     ) -> Result<Bound, StoreError> {
         self.writer
-            .run(move |c| users::bind(c, instance, id, &user, devices_max))
+            .run(move |c| users::bind(c, instance, id, &user, devices_max, now))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! Users and their devices. A user is a row as long as a device is bound to it; a trigger forgets it with the last one.
 
+use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
@@ -40,6 +41,7 @@ pub(super) fn bind(
     id: DeviceId,
     user: &UserId,
     devices_max: u32,
+    now: Timestamp,
 ) -> Result<Bound, StoreError> {
     let Some(found) = devices::find(connection, instance, id)? else {
         return Ok(Bound::UnknownDevice);
@@ -69,8 +71,8 @@ pub(super) fn bind(
         None => insert(connection, found.instance, user)?,
     };
     connection
-        .prepare_cached("UPDATE devices SET user_number = ?2 WHERE device = ?1")?
-        .execute([found.device, number])?;
+        .prepare_cached("UPDATE devices SET user_number = ?2, bound_at = ?3 WHERE device = ?1")?
+        .execute([found.device, number, now.as_millis()])?;
     Ok(Bound::Done)
 }
 

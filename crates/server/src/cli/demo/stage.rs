@@ -8,16 +8,18 @@ use domain::credential::Credential;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
 use domain::seal::MasterKey;
 use emulator::{Emulators, Gateway};
+use server::admin::actor::Actor;
+use server::admin::credentials;
+use server::admin::error::AdminError;
+use server::admin::instances::{self, New};
 use server::app::App;
 use server::config::{Config, MASTER_KEY_VARIABLE, Overrides};
 
 use super::place::Place;
 use super::screen::Screen;
 use super::watcher::Watcher;
-use crate::cli::database::Database;
+use crate::cli::credential;
 use crate::cli::failure::Failure;
-use crate::cli::instance::Created;
-use crate::cli::{credential, instance};
 
 /// Where the server listens if it can: what it would do if it were served.
 const USUAL_PORT: u16 = 8080;
@@ -25,7 +27,7 @@ const USUAL_PORT: u16 = 8080;
 /// The running parts.
 pub(super) struct Stage {
     pub(super) emulators: Emulators,
-    pub(super) instance: Created,
+    pub(super) instance: Made,
     app: App,
     // Dropped last.
     _place: Place,
@@ -125,15 +127,27 @@ fn usual_or_free() -> SocketAddr {
     }
 }
 
-async fn make_instance(
-    app: &App,
-    emulators: &Emulators,
-    screen: &Screen,
-) -> Result<Created, Failure> {
-    let database = Database::of(Arc::clone(app.store()), app.vault().clone());
+/// The instance of the demo.
+pub(super) struct Made {
+    pub(super) id: InstanceId,
+    pub(super) secret_key: SecretKey,
+}
+
+async fn make_instance(app: &App, emulators: &Emulators, screen: &Screen) -> Result<Made, Failure> {
     let name = InstanceName::parse("demo").map_err(|error| Failure::new(error.to_string()))?;
-    let created =
-        instance::create(&database, InstanceId::random(), name, SecretKey::random()).await?;
+    let failed = |error: AdminError| Failure::new(error.to_string());
+    let created = Made {
+        id: InstanceId::random(),
+        secret_key: SecretKey::random(),
+    };
+    let new = New {
+        id: created.id,
+        name,
+        secret_key: created.secret_key.clone(),
+    };
+    instances::create(app.admin(), &Actor::CommandLine, new)
+        .await
+        .map_err(failed)?;
     screen.fact("instance", created.id)?;
     screen.fact("secret key", created.secret_key.reveal())?;
 
@@ -144,7 +158,9 @@ async fn make_instance(
         credential::read_fcm(emulators.service_account_file())?,
     ];
     for credential in &credentials {
-        credential::set(&database, created.id, credential).await?;
+        credentials::set(app.admin(), &Actor::CommandLine, created.id, credential)
+            .await
+            .map_err(failed)?;
         screen.fact(
             &format!("{} credential", credential.platform()),
             credential.summary(),

@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use crate::admin::access::Access;
 use crate::admin::actor::Actor;
-use crate::admin::error::AdminError;
+use crate::admin::tokens;
 use crate::http::Api;
 use crate::http::auth::bearer;
 use crate::http::error::ApiError;
@@ -30,6 +30,9 @@ pub(crate) struct MayWrite {
     pub(crate) instance: InstanceId,
 }
 
+/// Somebody who may look at what belongs to no single instance.
+pub(crate) struct MayReadAll;
+
 /// Somebody who may do everything.
 pub(crate) struct Full {
     pub(crate) actor: Actor,
@@ -38,13 +41,13 @@ pub(crate) struct Full {
 impl FromRequestParts<Api> for Anybody {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         // Put there by whoever calls without a network in between; nothing from outside can.
         if let Some(access) = parts.extensions.get::<Access>() {
             return Ok(Self(access.clone()));
         }
-        bearer(&parts.headers).ok_or(ApiError::NoAdminToken)?;
-        Err(AdminError::Unauthorized.into())
+        let token = bearer(&parts.headers).ok_or(ApiError::NoAdminToken)?;
+        Ok(Self(tokens::recognise(api.admin(), token).await?))
     }
 }
 
@@ -70,6 +73,16 @@ impl FromRequestParts<Api> for MayWrite {
         exists(api, instance).await?;
         let actor = access.actor;
         Ok(Self { actor, instance })
+    }
+}
+
+impl FromRequestParts<Api> for MayReadAll {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let Anybody(access) = Anybody::from_request_parts(parts, api).await?;
+        access.read_all()?;
+        Ok(Self)
     }
 }
 

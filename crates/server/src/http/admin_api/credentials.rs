@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::credential::{ApnsCredential, Credential as Given, FcmCredential};
+use domain::device::Platform;
 use domain::instance::InstanceId;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,10 +13,11 @@ use zeroize::Zeroizing;
 use super::Object;
 use super::access::{MayRead, MayWrite};
 use crate::admin::actor::Actor;
-use crate::admin::credentials::{self, Credential, CredentialSet};
+use crate::admin::credentials::{self, Checked, Credential, CredentialSet};
+use crate::admin::error::AdminError;
 use crate::http::Api;
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonObject, json};
+use crate::http::extract::{JsonObject, Segments, json};
 use crate::http::openapi::Refusal;
 
 /// An APNs authentication key.
@@ -68,6 +70,36 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let credentials = credentials::list(api.admin(), instance).await?;
     Ok(json(&Credentials { credentials }))
+}
+
+/// `POST`: sends the gateway something for a device that there is not, and tells what it has against the credential.
+#[utoipa::path(
+    post,
+    path = "/admin_api/v1/instances/{instance}/credentials/{platform}/check",
+    tag = "admin: credentials",
+    operation_id = "admin_check_credential",
+    summary = "See whether the gateway takes a credential",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns or fcm"),
+    ),
+    responses(
+        (status = 200, body = Checked),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
+pub(crate) async fn check(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    Segments((_, platform)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let unknown = AdminError::NotFound { what: "platform" };
+    let platform = Platform::parse(&platform).ok_or(unknown)?;
+    Ok(json(
+        &credentials::check(api.admin(), &actor, instance, platform).await?,
+    ))
 }
 
 /// `PUT`.

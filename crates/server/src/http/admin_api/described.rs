@@ -2,7 +2,9 @@
 
 use utoipa::OpenApi;
 
-use super::{credentials, devices, insights, instances, publishes, secret_keys, users};
+use super::{
+    audit, credentials, devices, insights, instances, publishes, secret_keys, tokens, users,
+};
 
 /// All calls of the admin API.
 #[derive(OpenApi)]
@@ -11,6 +13,7 @@ use super::{credentials, devices, insights, instances, publishes, secret_keys, u
         instances::list,
         instances::create,
         instances::show,
+        instances::rename,
         instances::delete,
         secret_keys::list,
         secret_keys::add,
@@ -18,16 +21,28 @@ use super::{credentials, devices, insights, instances, publishes, secret_keys, u
         credentials::list,
         credentials::set_apns,
         credentials::set_fcm,
+        credentials::check,
+        devices::list,
         devices::show,
         devices::delete,
+        devices::test,
+        users::list,
+        users::show,
         users::delete,
         insights::show,
+        users::forget,
+        users::export,
         publishes::list,
         publishes::publish,
         publishes::show,
         publishes::cancel,
         publishes::failures,
         publishes::replay,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
+        audit::all,
+        audit::of_instance,
     ),
     security(("admin_token" = []))
 )]

@@ -36,6 +36,7 @@ pub(crate) async fn bind(
             path.device,
             user,
             DEVICES_PER_USER_AND_PLATFORM_MAX,
+            api.now(),
         )
         .await?;
     match bound {

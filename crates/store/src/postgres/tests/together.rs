@@ -58,7 +58,9 @@ async fn user(store: &PostgresStore, instance: InstanceId, devices: usize) {
         let fresh = DeviceId::random(Platform::Fcm);
         let id = store.register_device(registration, fresh, NOW).await;
         let user = UserId::parse(format!("user-{devices}")).unwrap();
-        let bound = store.bind_user(instance, id.unwrap().id, user, 100).await;
+        let bound = store
+            .bind_user(instance, id.unwrap().id, user, 100, NOW)
+            .await;
         assert_eq!(bound.unwrap(), crate::devices::Bound::Done);
     }
 }

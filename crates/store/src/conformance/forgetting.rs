@@ -1,0 +1,286 @@
+//! Rules of what there is of a user, of forgetting one, and of what is removed before its publish is.
+
+use std::sync::Arc;
+
+use domain::device::{DeviceId, Platform};
+use domain::instance::InstanceId;
+use domain::outcome::OutcomeKind;
+use domain::publish::{Audience, Publish, PublishId, UserList};
+use domain::user::UserOrdinal;
+
+use super::world::*;
+use crate::Store;
+use crate::administration::{AuditFilter, DeviceFilter, Forgotten, NewAuditEntry, PublishTrace};
+use crate::lists::Listed;
+use crate::lookup::Replayed;
+use crate::publishes::{
+    Event, EventKind, Failure, Job, NewPublish, Plan, Recorded, Settlement, UserTally,
+};
+
+const LEASED: Plan = Plan {
+    job_span: 1_000_000,
+    jobs_max: 64,
+    first_page_max: 0,
+    lease: Some(crate::publishes::Lease {
+        owner: uuid::Uuid::from_u128(1),
+        until: domain::clock::Timestamp::from_secs(1_800_000_060),
+    }),
+};
+
+async fn traces(store: &Arc<dyn Store>, instance: InstanceId, name: &str) -> Vec<PublishTrace> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.user_traces(instance, user(name), after);
+        let page = page.await.unwrap();
+        found.extend(page.publishes);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+/// Settles a job whose devices all belong to `name`, as failed for the first and accepted for the rest.
+async fn settle(store: &Arc<dyn Store>, job: &Job) {
+    let page = store.audience_page(job, job.cursor, 100).await.unwrap();
+    let tally = |recipient: &domain::device::Recipient, failed| UserTally {
+        user: recipient.user.unwrap_or(UserOrdinal(0)),
+        accepted: 1 - failed,
+        failed,
+    };
+    let users = page.recipients.iter().enumerate();
+    let settlement = Settlement {
+        users: users
+            .map(|(at, recipient)| tally(recipient, u64::from(at == 0)))
+            .collect(),
+        failures: vec![Failure {
+            device: page.recipients[0].device,
+            outcome: OutcomeKind::Rejected,
+            reason: "payload".into(),
+        }],
+        ..Settlement::default()
+    };
+    finish_job(store, job, settlement).await;
+}
+
+async fn one_to_users(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    names: &[&str],
+) -> (PublishId, Job) {
+    let (id, mut jobs) = publish_to(store, instance, to_users(names), LEASED).await;
+    assert_eq!(jobs.len(), 1);
+    (id, jobs.remove(0))
+}
+
+async fn device_of(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    number: usize,
+    name: &str,
+) -> DeviceId {
+    let id = subscriber(store, instance, number, &["news"]).await;
+    bound(store, instance, id, name).await;
+    id
+}
+
+async fn report_open(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    publish: PublishId,
+    device: DeviceId,
+) {
+    let event = Event {
+        instance,
+        publish,
+        device,
+        kind: EventKind::Open,
+        at: at(5),
+        received: at(5),
+    };
+    let recorded = store.record_events(vec![event]).await.unwrap();
+    assert_eq!(recorded, [Recorded::New]);
+}
+
+/// Everything that names `ann`: a publish by name, one through an interest, one to a list, one that is scheduled, an open
+/// list, and the audit log.
+async fn fill(store: &Arc<dyn Store>, instance: InstanceId) -> DeviceId {
+    let device = device_of(store, instance, 1, "ann").await;
+    device_of(store, instance, 2, "bob").await;
+    let (by_name, job) = one_to_users(store, instance, &["ann", "bob"]).await;
+    settle(store, &job).await;
+    report_open(store, instance, by_name, device).await;
+    let (_, job) = one_job(store, instance).await;
+    settle(store, &job).await;
+    for is_taken in [true, false] {
+        let list = store.begin_list(instance, at(0)).await.unwrap();
+        let users = ["zoe", "ann", "bob"].map(|name| Listed {
+            user: user(name),
+            values: None,
+        });
+        let told = store.extend_list(list, 0, users.to_vec()).await.unwrap();
+        assert_eq!(told, None);
+        if is_taken {
+            let audience = Audience::List(UserList {
+                number: list,
+                users: 3,
+            });
+            publish_to(store, instance, audience, UNLEASED).await;
+        }
+    }
+    let later = Publish {
+        send_at: at(600),
+        ..Publish::clone(&publish(instance, &[Platform::Fcm]))
+    };
+    let new = NewPublish {
+        publish: Arc::new(later),
+        audience: to_users(&["ann", "bob"]),
+        once: None,
+    };
+    store.create_publish(new, UNLEASED).await.unwrap();
+    let entry = NewAuditEntry {
+        at: at(0),
+        actor: "command_line".into(),
+        token: None,
+        token_name: None,
+        action: "user.export".into(),
+        instance: Some(instance),
+        subject: None,
+        user: Some(user("ann")),
+    };
+    store.append_audit(entry).await.unwrap();
+    device
+}
+
+pub async fn traces_are_told(store: Arc<dyn Store>) {
+    let mine = instance(&store).await;
+    let device = fill(&store, mine).await;
+    let found = traces(&store, mine, "ann").await;
+    let named: Vec<bool> = found.iter().map(|trace| trace.named).collect();
+    // The newest first: scheduled, to a list, to an interest, by name.
+    assert_eq!(named, [true, true, false, true]);
+    let by_name = found.last().unwrap();
+    assert_eq!(by_name.outcome, Some((0, 1)));
+    assert_eq!(by_name.failures.len(), 1);
+    assert_eq!(by_name.failures[0].device, device);
+    assert_eq!(by_name.events.len(), 1);
+    let event = &by_name.events[0];
+    assert_eq!(
+        (event.device, event.kind, event.at),
+        (device, EventKind::Open, at(5))
+    );
+    assert!(traces(&store, mine, "nobody").await.is_empty());
+    let other = instance(&store).await;
+    assert!(traces(&store, other, "ann").await.is_empty());
+}
+
+pub async fn a_forgotten_user_leaves_no_trace(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    fill(&store, mine).await;
+    fill(&store, other).await;
+    let bob = traces(&store, mine, "bob").await;
+    let theirs = traces(&store, other, "ann").await;
+    let forgotten = store.forget_user(mine, user("ann"), user("forgotten-1"));
+    let wanted = Forgotten {
+        devices: 1,
+        names: 4,
+        outcomes: 1,
+        failures: 2,
+        events: 1,
+        webhook_requests: 0,
+        audit_entries: 1,
+    };
+    assert_eq!(forgotten.await.unwrap(), wanted);
+    assert!(traces(&store, mine, "ann").await.is_empty());
+    let filter = DeviceFilter::User(user("ann"));
+    let devices = store.list_devices(mine, filter, Default::default(), 10);
+    assert!(devices.await.unwrap().is_empty());
+    let told = async |name: &str| {
+        let filter = AuditFilter {
+            instance: Some(mine),
+            user: Some(user(name)),
+        };
+        store.audit_page(filter, None, 10).await.unwrap().len()
+    };
+    assert_eq!((told("ann").await, told("forgotten-1").await), (0, 1));
+    assert_eq!(
+        traces(&store, mine, "bob").await,
+        bob,
+        "nobody else lost anything"
+    );
+    assert_eq!(
+        traces(&store, other, "ann").await,
+        theirs,
+        "nor another instance"
+    );
+    let again = store.forget_user(mine, user("ann"), user("forgotten-2"));
+    assert_eq!(again.await.unwrap(), Forgotten::default());
+}
+
+pub async fn sums_outlive_a_forgotten_user(store: Arc<dyn Store>) {
+    let mine = instance(&store).await;
+    let device = device_of(&store, mine, 1, "ann").await;
+    let (id, job) = one_to_users(&store, mine, &["ann"]).await;
+    let settlement = Settlement {
+        tallies: vec![tally(OutcomeKind::Accepted, 1)],
+        ..Settlement::default()
+    };
+    finish_job(&store, &job, settlement).await;
+    report_open(&store, mine, id, device).await;
+    let forgotten = store.forget_user(mine, user("ann"), user("x")).await;
+    assert_eq!(forgotten.unwrap().devices, 1);
+    let told = report(&store, mine, id).await;
+    assert_eq!((told.opened, told.tallies.len()), (1, 1));
+    let users = store.publish_users(mine, id, None, 10).await.unwrap();
+    assert_eq!(users, Some(Vec::new()));
+}
+
+pub async fn a_forgotten_user_gets_nothing_that_was_scheduled(store: Arc<dyn Store>) {
+    let mine = instance(&store).await;
+    fill(&store, mine).await;
+    store
+        .forget_user(mine, user("ann"), user("x"))
+        .await
+        .unwrap();
+    // Who registers anew under the same name is somebody new.
+    device_of(&store, mine, 1, "ann").await;
+    let jobs = store.start_scheduled(LEASED, at(601), 10).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    let reached = all_of(&store, &jobs[0], 10).await;
+    assert_eq!(reached.len(), 1, "bob alone");
+}
+
+pub async fn payloads_are_pruned_alone(store: Arc<dyn Store>) {
+    let mine = instance(&store).await;
+    device_of(&store, mine, 1, "ann").await;
+    let (old, job) = one_to_users(&store, mine, &["ann"]).await;
+    settle(&store, &job).await;
+    let (running, _) = one_to_users(&store, mine, &["ann"]).await;
+    assert_eq!(store.prune_payloads(at(1), 10).await.unwrap(), 0);
+    assert_eq!(store.prune_payloads(at(2), 10).await.unwrap(), 1);
+    assert_eq!(store.prune_payloads(at(2), 10).await.unwrap(), 0);
+    let told = store.publish_users(mine, old, None, 10).await.unwrap();
+    assert_eq!(told.unwrap().len(), 1, "whom it was for stays");
+    let fresh = PublishId::random();
+    let replayed = store.replay_publish(mine, old, fresh, None, UNLEASED, at(3));
+    assert!(matches!(replayed.await.unwrap(), Replayed::Expired));
+    assert!(report(&store, mine, running).await.finished_at.is_none());
+}
+
+pub async fn names_are_pruned_alone(store: Arc<dyn Store>) {
+    let mine = instance(&store).await;
+    device_of(&store, mine, 1, "ann").await;
+    let (old, job) = one_to_users(&store, mine, &["ann"]).await;
+    settle(&store, &job).await;
+    assert_eq!(store.prune_names(at(1), 10).await.unwrap(), 0);
+    assert_eq!(store.prune_names(at(2), 10).await.unwrap(), 1);
+    assert_eq!(store.prune_names(at(2), 10).await.unwrap(), 0);
+    assert!(traces(&store, mine, "ann").await.is_empty());
+    let failures = store.publish_failures(mine, old, Default::default(), 10);
+    let failures = failures.await.unwrap().unwrap();
+    assert_eq!((failures.len(), &failures[0].user), (1, &None));
+    let fresh = PublishId::random();
+    let replayed = store.replay_publish(mine, old, fresh, None, UNLEASED, at(3));
+    assert!(matches!(replayed.await.unwrap(), Replayed::Accepted(_)));
+}
