@@ -22,6 +22,9 @@ const DUTY_LASTS: Duration = Duration::from_secs(15 * 60);
 const BATCH_LENGTH: usize = 100;
 /// How many keys of requests, entries of the audit log, or counts of reports, one transaction deletes.
 const KEYS_LENGTH: usize = 1000;
+/// How long the trails of the debug console are kept, and how many traces one transaction deletes.
+const TRAILS_KEPT: Duration = Duration::from_secs(60 * 60);
+const TRACES_LENGTH: usize = 1000;
 
 /// What the janitor needs.
 #[derive(Debug)]
@@ -95,6 +98,11 @@ impl Janitor {
         let before = now.before(IDEMPOTENCY_KEPT);
         self.all("old keys of requests", || {
             store.prune_keys(before, KEYS_LENGTH)
+        })
+        .await;
+        let before = now.before(TRAILS_KEPT);
+        self.all("old traces of the console", || {
+            store.prune_trails(before, TRACES_LENGTH)
         })
         .await;
     }

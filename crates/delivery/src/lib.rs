@@ -13,6 +13,7 @@ pub mod membership;
 pub mod probe;
 pub mod runner;
 pub mod shelf;
+pub mod trail;
 pub mod vault;
 
 mod fanout;

@@ -30,6 +30,7 @@ use crate::planner::Planner;
 use crate::retry::Retries;
 use crate::schedule::Schedule;
 use crate::sender::Sender;
+use crate::trail::{Teller, Trail};
 
 /// How many devices a page may have that is read by the transaction that accepts a publish. It holds up other writers, so
 /// no more than what the devices of a few users take.
@@ -124,6 +125,7 @@ impl Settings {
         instances: Arc<Instances>,
         clock: Arc<dyn Clock>,
         sharers: Sharers,
+        trail: Trail,
         stopping: CancellationToken,
     ) -> Sender {
         Sender {
@@ -135,6 +137,7 @@ impl Settings {
             gates: Arc::new(Gates::new(self.hosts, sharers)),
             attempts: Arc::new(Attempts::new()),
             in_flight_max: self.in_flight_max,
+            trail,
             stopping,
         }
     }
@@ -214,6 +217,7 @@ struct Parts {
     janitor: Janitor,
     schedule: Schedule,
     membership: Membership,
+    teller: Teller,
 }
 
 #[derive(Debug)]
@@ -223,6 +227,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     fanout: Fanout,
     planner: Planner,
+    trail: Trail,
     leases: Leases,
     lanes: Lanes,
     /// Wakes the search for jobs: a place in a lane is free, or a publish was left for whoever has one.
@@ -249,9 +254,11 @@ impl Runner {
             janitor,
             schedule,
             membership,
+            teller,
         } = parts;
         let tasks = &runner.shared.tasks;
         tasks.spawn(membership.run());
+        tasks.spawn(teller.run());
         if runner.shared.settings.is_worker {
             tasks.spawn(retries.run());
             tasks.spawn(janitor.run());
@@ -286,11 +293,13 @@ impl Runner {
             clock: Arc::clone(&clock),
         };
         let membership = settings.membership(&store, &leases, stopping.clone());
+        let (trail, teller) = Trail::new(Arc::clone(&store), Arc::clone(&clock), stopping.clone());
         let sender = settings.sender(
             &store,
             instances,
             Arc::clone(&clock),
             membership.sharers.clone(),
+            trail.clone(),
             stopping.clone(),
         );
         let retries = Retries {
@@ -329,6 +338,7 @@ impl Runner {
             clock,
             fanout,
             planner,
+            trail,
             leases,
             wake: Notify::new(),
             scheduled: Arc::clone(&schedule.wake),
@@ -344,6 +354,7 @@ impl Runner {
             janitor,
             schedule,
             membership,
+            teller,
         };
         (runner, parts)
     }
@@ -373,18 +384,27 @@ impl Runner {
             .plan(instance.id(), request, once, now, lease);
         let id = new.publish.id;
         let is_later = new.publish.send_at > new.publish.accepted_at;
+        let told = shared.trail.of_publish(&new);
         let jobs = match shared.store.create_publish(new, plan).await? {
             Accepted::New(jobs) => jobs,
             Accepted::Repeated(before) => return Ok(Taken::Repeated(before)),
             Accepted::KeyReused => return Ok(Taken::KeyReused),
         };
         measure::publish(kind.as_str());
+        if let Some(told) = told {
+            shared.trail.note(instance.id(), |_| told);
+        }
         if is_later {
             shared.scheduled.notify_one();
         } else {
             self.begin(permit, jobs);
         }
         Ok(Taken::New(id))
+    }
+
+    /// Where the debug console is told what happens.
+    pub fn trail(&self) -> &Trail {
+        &self.shared.trail
     }
 
     /// The publish that the same request made before, if its key still counts.

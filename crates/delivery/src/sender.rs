@@ -27,6 +27,7 @@ use crate::measure::Attempts;
 use crate::persist::STORE_RETRY;
 use crate::personal::Personal;
 use crate::settle::Settling;
+use crate::trail::{Trail, Tried};
 
 /// What every page of deliveries needs.
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ pub(crate) struct Sender {
     pub(crate) gates: Arc<Gates>,
     pub(crate) attempts: Arc<Attempts>,
     pub(crate) in_flight_max: usize,
+    pub(crate) trail: Trail,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -109,6 +111,10 @@ impl Sender {
             can_begin = batch.personal.is_some();
         }
         let batch = &batch;
+        let mut tried = self
+            .trail
+            .watched(publish.instance)
+            .map(|_| Tried::default());
         let mut running = FuturesUnordered::new();
         let limit = self.limit(instance, publish);
         loop {
@@ -120,6 +126,9 @@ impl Sender {
             let Some((done, attempt)) = running.next().await else {
                 break;
             };
+            if let Some(tried) = &mut tried {
+                tried.take(done.recipient.device, &attempt.outcome);
+            }
             settling.take(
                 done.recipient,
                 attempt,
@@ -130,6 +139,9 @@ impl Sender {
         }
         for left in waiting {
             settling.park(left.recipient, left.attempts, self.clock.now());
+        }
+        if let Some(tried) = tried {
+            self.trail.page(publish, &tried).await;
         }
         settling.finish()
     }

@@ -106,6 +106,20 @@ impl Vault {
         })
     }
 
+    /// Seals a note of the server to itself, such as who is signed in. It opens for the same purpose alone.
+    pub fn seal_note(&self, purpose: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let sealed = self.0.seal(&note_context(purpose), plain)?;
+        Ok(sealed.as_bytes().to_vec())
+    }
+
+    /// Opens a note.
+    pub fn open_note(&self, purpose: &str, sealed: Vec<u8>) -> Result<Vec<u8>, SealError> {
+        let opened = self
+            .0
+            .open(&note_context(purpose), &Sealed::from_bytes(sealed))?;
+        Ok(opened.to_vec())
+    }
+
     /// The secret key in a record.
     pub fn open_secret_key(
         &self,
@@ -152,6 +166,10 @@ impl Vault {
 
 fn token_context(name: &str) -> String {
     format!("provider-token/{name}")
+}
+
+fn note_context(purpose: &str) -> String {
+    format!("note/{purpose}")
 }
 
 fn vapid_context(instance: InstanceId) -> String {

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use delivery::instances::{Instance, Instances};
 use delivery::runner::Runner;
+use delivery::trail::Trail;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
 use gateway::Gateways;
@@ -85,6 +86,11 @@ impl Api {
 
     fn admin(&self) -> &Admin {
         &self.shared.admin
+    }
+
+    /// Where the debug console is told what happens.
+    fn trail(&self) -> &Trail {
+        self.shared.runner.trail()
     }
 
     fn now(&self) -> Timestamp {

@@ -19,6 +19,7 @@ pub mod audience;
 pub mod bindings;
 pub mod cancelling;
 pub mod cluster;
+pub mod console;
 pub mod devices;
 pub mod events;
 pub mod forgetting;
@@ -108,6 +109,15 @@ macro_rules! store_conformance {
                 users_of_a_list_are_reported,
                 a_discarded_list_is_gone,
                 lists_go_with_their_publish_and_instance;
+            console:
+                an_unknown_instance_has_no_trail,
+                a_watch_ends_by_itself,
+                a_trace_reads_back,
+                a_trail_goes_on_where_it_was_left,
+                a_trail_is_kept_short,
+                old_traces_are_pruned,
+                a_trail_goes_with_its_instance,
+                addressees_are_told_in_their_instance;
             transfer:
                 an_unknown_instance_moves_nothing,
                 an_import_registers_binds_and_subscribes,

@@ -19,6 +19,7 @@ pub mod administration;
 pub mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod console;
 pub mod devices;
 pub mod insights;
 pub mod instances;
@@ -85,6 +86,7 @@ pub enum StoreError {
 pub trait Store:
     administration::Administration
     + cluster::Cluster
+    + console::Console
     + insights::Insights
     + lists::UserLists
     + Send

@@ -7,6 +7,7 @@
 mod accept;
 mod administration;
 mod cluster;
+mod console;
 mod devices;
 mod insights;
 mod instances;

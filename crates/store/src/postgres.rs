@@ -14,6 +14,7 @@ mod cancel;
 mod cluster;
 mod columns;
 mod connect;
+mod console;
 mod count;
 mod devices;
 mod events;

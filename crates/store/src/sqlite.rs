@@ -13,6 +13,7 @@ mod audit;
 mod cancel;
 mod cluster;
 mod columns;
+mod console;
 mod count;
 mod devices;
 mod error;

@@ -16,6 +16,7 @@ use domain::publish::{Audience, PublishId};
 use domain::seal::Sealed;
 use domain::user::UserId;
 use store::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
+use store::console::{Addressee, Console, Trace, TraceNumber, Watched};
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use store::insights::{EventHour, Insights};
 use store::instances::{
@@ -300,6 +301,60 @@ impl Insights for FaultyStore {
 
     async fn prune_event_hours(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.call(self.world.store.prune_event_hours(before, limit))
+            .await
+    }
+}
+
+#[async_trait]
+impl Console for FaultyStore {
+    async fn watch_trail(&self, instance: InstanceId, until: Timestamp) -> Result<(), StoreError> {
+        self.call(self.world.store.watch_trail(instance, until))
+            .await
+    }
+
+    async fn watched_trails(&self, now: Timestamp) -> Result<Vec<Watched>, StoreError> {
+        self.call(self.world.store.watched_trails(now)).await
+    }
+
+    async fn show_payloads(&self, instance: InstanceId, shows: bool) -> Result<(), StoreError> {
+        self.call(self.world.store.show_payloads(instance, shows))
+            .await
+    }
+
+    async fn shows_payloads(&self, instance: InstanceId) -> Result<bool, StoreError> {
+        self.call(self.world.store.shows_payloads(instance)).await
+    }
+
+    async fn append_trail(
+        &self,
+        instance: InstanceId,
+        traces: Vec<Trace>,
+    ) -> Result<(), StoreError> {
+        self.call(self.world.store.append_trail(instance, traces))
+            .await
+    }
+
+    async fn trail(
+        &self,
+        instance: InstanceId,
+        after: Option<TraceNumber>,
+        limit: usize,
+    ) -> Result<Vec<(TraceNumber, Trace)>, StoreError> {
+        self.call(self.world.store.trail(instance, after, limit))
+            .await
+    }
+
+    async fn addressees(
+        &self,
+        instance: InstanceId,
+        devices: Vec<DeviceOrdinal>,
+    ) -> Result<Vec<Addressee>, StoreError> {
+        self.call(self.world.store.addressees(instance, devices))
+            .await
+    }
+
+    async fn prune_trails(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.prune_trails(before, limit))
             .await
     }
 }

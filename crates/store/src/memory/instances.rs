@@ -58,6 +58,7 @@ impl State {
         }
         self.keys.retain(|(instance, _), _| *instance != number);
         self.lists.rows.retain(|_, list| list.instance != number);
+        self.trails.forget(number);
         self.instances.rows.remove(&number);
         self.configuration_version += 1;
         true

@@ -19,6 +19,7 @@ use domain::publish::{Audience, Publish, PublishId};
 use domain::user::{UserId, UserOrdinal};
 use uuid::Uuid;
 
+use super::console::Trails;
 use crate::StoreError;
 use crate::administration::{AdminTokenRecord, AuditEntry};
 use crate::instances::InstanceRecord;
@@ -195,6 +196,7 @@ pub(super) struct State {
     pub(super) nodes: super::cluster::Nodes,
     pub(super) admin_tokens: Table<AdminTokenRecord>,
     pub(super) audit: Table<AuditEntry>,
+    pub(super) trails: Trails,
 }
 
 impl State {

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         sql: include_str!("../../migrations/postgres/0001_first.sql"),
         oldest: 1,
@@ -34,6 +34,10 @@ const MIGRATIONS: [Migration; 5] = [
     },
     Migration {
         sql: include_str!("../../migrations/postgres/0005_administration.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("../../migrations/postgres/0006_console.sql"),
         oldest: 1,
     },
 ];

@@ -8,6 +8,7 @@ use domain::device::{
 };
 use domain::instance::InstanceId;
 use serde_json::json;
+use store::console::{Trace, TraceKind};
 
 use crate::http::Api;
 use crate::http::error::ApiError;
@@ -25,7 +26,8 @@ pub(crate) async fn register(
     JsonObject(body): JsonObject<REGISTRATION_LENGTH_MAX>,
 ) -> Result<Response, ApiError> {
     let platform = Platform::parse(&platform).ok_or(ApiError::RouteNotFound)?;
-    let registration = registration(instance_id(&instance)?, platform, body)?;
+    let instance = instance_id(&instance)?;
+    let registration = registration(instance, platform, body)?;
     if let GatewayToken::Web(subscription) = &registration.token {
         let guard = api.shared.gateways.guard();
         // The reason stays here: it would tell strangers about the network behind this server.
@@ -38,6 +40,11 @@ pub(crate) async fn register(
         .store()
         .register_device(registration, fresh, api.now())
         .await?;
+    api.trail().note(instance, |now| Trace {
+        device: Some(registered.id),
+        detail: if registered.new { "new" } else { "again" }.to_owned(),
+        ..Trace::new(now, TraceKind::Registered)
+    });
     let interests = registered.interests;
     Ok(json(&json!({
         "id": registered.id.to_string(),
@@ -91,9 +98,17 @@ pub(crate) async fn delete(
     path: Result<DevicePath, ApiError>,
 ) -> Result<(), ApiError> {
     if let Ok(path) = path {
-        api.store()
+        let deleted = api
+            .store()
             .delete_device(path.instance, path.device)
             .await?;
+        if deleted {
+            api.trail().note(path.instance, |now| Trace {
+                device: Some(path.device),
+                detail: "by itself".to_owned(),
+                ..Trace::new(now, TraceKind::Removed)
+            });
+        }
     }
     Ok(())
 }

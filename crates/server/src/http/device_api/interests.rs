@@ -8,6 +8,7 @@ use domain::interest::{
     INTEREST_NAME_LENGTH_MAX, INTERESTS_PER_DEVICE_MAX, InterestName, InvalidInterestName,
 };
 use serde_json::{Value, json};
+use store::console::{Trace, TraceKind};
 use store::devices::Changed;
 
 use crate::http::Api;
@@ -18,6 +19,8 @@ use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, json, query
 const PAGE_LENGTH_MAX: usize = 100;
 /// The largest body of a replacement, in bytes: all the interests a device may have at their longest, quoted, indented.
 const BODY_LENGTH_MAX: usize = INTERESTS_PER_DEVICE_MAX * (INTEREST_NAME_LENGTH_MAX + 16);
+/// How many interests the debug console is told of.
+const TOLD_MAX: usize = 20;
 
 /// `GET`: a page of the device's interests, ascending. The cursor says "behind this name", so it stays right whatever
 /// happens to the set meanwhile.
@@ -72,11 +75,12 @@ pub(crate) async fn replace(
     JsonObject(body): JsonObject<BODY_LENGTH_MAX>,
 ) -> Result<(), ApiError> {
     let interests = named(body)?;
+    let told = Told::of(&api, &path, "now", &interests);
     let changed = api
         .store()
         .set_interests(path.instance, path.device, interests)
         .await?;
-    answer(&api, &path, changed).await
+    answer(&api, &path, changed, told).await
 }
 
 /// The interests in a body, ascending, each once.
@@ -108,6 +112,7 @@ pub(crate) type OneInterest = Segments<(String, String, String, String)>;
 /// `POST …/{interest}`, without a body: one interest more. The same again changes nothing.
 pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
+    let told = Told::of(&api, &path, "added", std::slice::from_ref(&interest));
     let changed = api
         .store()
         .add_interest(
@@ -117,17 +122,18 @@ pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(),
             INTERESTS_PER_DEVICE_MAX,
         )
         .await?;
-    answer(&api, &path, changed).await
+    answer(&api, &path, changed, told).await
 }
 
 /// `DELETE …/{interest}`: one interest less. The same again changes nothing.
 pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
+    let told = Told::of(&api, &path, "removed", std::slice::from_ref(&interest));
     let changed = api
         .store()
         .remove_interest(path.instance, path.device, interest)
         .await?;
-    answer(&api, &path, changed).await
+    answer(&api, &path, changed, told).await
 }
 
 /// An interest with no name at all. Not a missing route: a mobile SDK takes a 404 here for the loss of its device.
@@ -142,9 +148,44 @@ pub(crate) fn one(path: OneInterest) -> Result<(DevicePath, InterestName), ApiEr
     Ok((path, InterestName::parse(interest)?))
 }
 
-async fn answer(api: &Api, path: &DevicePath, changed: Changed) -> Result<(), ApiError> {
+/// What the debug console is told of a change.
+struct Told {
+    what: &'static str,
+    interests: Vec<InterestName>,
+}
+
+impl Told {
+    /// Nothing, unless somebody watches.
+    fn of(
+        api: &Api,
+        path: &DevicePath,
+        what: &'static str,
+        named: &[InterestName],
+    ) -> Option<Self> {
+        api.trail().watched(path.instance)?;
+        let interests = named.iter().take(TOLD_MAX).cloned().collect();
+        Some(Self { what, interests })
+    }
+}
+
+async fn answer(
+    api: &Api,
+    path: &DevicePath,
+    changed: Changed,
+    told: Option<Told>,
+) -> Result<(), ApiError> {
     match changed {
-        Changed::Done => Ok(()),
+        Changed::Done => {
+            if let Some(Told { what, interests }) = told {
+                api.trail().note(path.instance, |now| Trace {
+                    device: Some(path.device),
+                    interests,
+                    detail: what.to_owned(),
+                    ..Trace::new(now, TraceKind::Subscribed)
+                });
+            }
+            Ok(())
+        }
         Changed::UnknownDevice => Err(api.no_device(path.instance).await),
         Changed::TooManyInterests => Err(ApiError::TooManyInterests),
     }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use domain::beams_token;
 use domain::user::DEVICES_PER_USER_AND_PLATFORM_MAX;
 use http::HeaderMap;
+use store::console::{Trace, TraceKind};
 use store::devices::Bound;
 
 use crate::http::Api;
@@ -29,6 +30,7 @@ pub(crate) async fn bind(
         &api.shared.public_url,
         api.now(),
     )?;
+    let told = api.trail().watched(path.instance).map(|_| user.clone());
     let bound = api
         .store()
         .bind_user(
@@ -40,7 +42,14 @@ pub(crate) async fn bind(
         )
         .await?;
     match bound {
-        Bound::Done => Ok(()),
+        Bound::Done => {
+            api.trail().note(path.instance, |now| Trace {
+                device: Some(path.device),
+                user: told,
+                ..Trace::new(now, TraceKind::Bound)
+            });
+            Ok(())
+        }
         Bound::UnknownDevice => Err(ApiError::DeviceNotFound),
         Bound::ToAnotherUser => Err(ApiError::BoundToAnotherUser),
         Bound::TooManyDevices => Err(ApiError::TooManyDevices {

@@ -9,6 +9,7 @@ use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use serde_json::Value;
+use store::console::{Trace, TraceKind};
 use store::publishes::{Event, EventKind, Recorded};
 
 use crate::http::Api;
@@ -32,10 +33,16 @@ pub(crate) async fn report(
         return Ok(());
     };
     let kind = event.kind;
+    let (publish, device) = (event.publish, event.device);
     match api.store().record_events(vec![event]).await {
         Ok(recorded) => {
             if recorded.contains(&Recorded::New) {
                 metrics::counter!("heliostat_events_total", "event" => kind.as_str()).increment(1);
+                api.trail().note(instance, |now| Trace {
+                    device: Some(device),
+                    publish: Some(publish),
+                    ..Trace::new(now, told(kind))
+                });
             }
             Ok(())
         }
@@ -45,6 +52,14 @@ pub(crate) async fn report(
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What the debug console calls it.
+const fn told(kind: EventKind) -> TraceKind {
+    match kind {
+        EventKind::Delivery => TraceKind::Delivered,
+        EventKind::Open => TraceKind::Opened,
     }
 }
 
