@@ -70,6 +70,11 @@ impl Admin {
         &*self.store
     }
 
+    /// What seals secrets.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// The time to write down.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

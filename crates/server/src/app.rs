@@ -235,6 +235,17 @@ impl App {
         &self.vault
     }
 
+    /// Says where the dashboard is, and how somebody gets in where nobody can yet.
+    async fn announce_dashboard(&self) {
+        let url = self.url();
+        match self.store().admin_tokens().await {
+            Ok(tokens) if tokens.is_empty() => tracing::info!(
+                "the dashboard is at {url}/; to sign in, make an admin token: heliostat admin-token create --name you"
+            ),
+            _ => tracing::info!("the dashboard is at {url}/"),
+        }
+    }
+
     /// Stops: no new requests, those in flight are answered, deliveries in flight are settled or left to the next start.
     /// Takes the configured grace at most, and a few seconds for what has to be cut off.
     pub async fn stop(self) {
@@ -271,7 +282,11 @@ pub async fn run_until(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
+    let has_dashboard = config.roles.api;
     let app = App::start(config).await?;
+    if has_dashboard {
+        app.announce_dashboard().await;
+    }
     shutdown.await;
     app.stop().await;
     Ok(())

@@ -10,8 +10,8 @@ mod caller;
 mod cors;
 mod customer_api;
 mod device_api;
-mod error;
-mod extract;
+pub(crate) mod error;
+pub(crate) mod extract;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
@@ -32,6 +32,7 @@ use std::time::Duration;
 use delivery::instances::{Instance, Instances};
 use delivery::runner::Runner;
 use delivery::trail::Trail;
+use delivery::vault::Vault;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
 use gateway::Gateways;
@@ -80,20 +81,20 @@ pub(crate) struct Shared {
 }
 
 impl Api {
-    fn store(&self) -> &dyn Store {
+    pub(crate) fn store(&self) -> &dyn Store {
         self.shared.store.as_ref()
     }
 
-    fn admin(&self) -> &Admin {
+    pub(crate) fn admin(&self) -> &Admin {
         &self.shared.admin
     }
 
     /// Where the debug console is told what happens.
-    fn trail(&self) -> &Trail {
+    pub(crate) fn trail(&self) -> &Trail {
         self.shared.runner.trail()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
@@ -101,8 +102,18 @@ impl Api {
         self.shared.stopping.is_cancelled()
     }
 
+    /// What seals sessions.
+    pub(crate) fn vault(&self) -> &Vault {
+        self.admin().vault()
+    }
+
+    /// Whether this server is reached over https.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.shared.public_url.starts_with("https:")
+    }
+
     /// An instance, which must exist.
-    async fn instance(&self, id: InstanceId) -> Result<Arc<Instance>, ApiError> {
+    pub(crate) async fn instance(&self, id: InstanceId) -> Result<Arc<Instance>, ApiError> {
         let found = self.shared.instances.get(id).await?;
         found.ok_or(ApiError::InstanceNotFound)
     }

@@ -1,6 +1,6 @@
 //! The heliostat server: HTTP, configuration, logs.
 //!
-//! [`app::App`] is a running server, [`config::Config`] says how it runs. axum is known only in the `http` module, the
+//! [`app::App`] is a running server, [`config::Config`] says how it runs. axum is known only in the `http` and `dashboard` modules, the
 //! environment only in [`config`]. What a publish becomes is the delivery crate's business.
 
 pub mod admin;
@@ -11,6 +11,7 @@ pub mod fuzzing;
 pub mod local;
 pub mod telemetry;
 
+mod dashboard;
 mod http;
 mod tls;
 

@@ -28,6 +28,8 @@ const STAYING: &[&str] = &[
     "moves",
     "nodes",
     "duties",
+    "console",
+    "trail",
 ];
 
 async fn sqlite(folder: &tempfile::TempDir, name: &str) -> Arc<dyn Moving> {

@@ -133,7 +133,7 @@ impl<const MAX: usize, S: Sync> FromRequest<S> for Bounded<MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        read(request.into_body(), MAX).await.map(Self)
+        read_body(request.into_body(), MAX).await.map(Self)
     }
 }
 
@@ -149,7 +149,7 @@ impl<const MAX: usize, S: Sync> FromRequest<S> for JsonObject<MAX> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         JsonContent::check(request.headers())?;
-        let body = read(request.into_body(), MAX).await?;
+        let body = read_body(request.into_body(), MAX).await?;
         serde_json::from_slice(&body)
             .map(|fields| Self(Fields(fields)))
             .map_err(|_| ApiError::NotAnObject)
@@ -189,7 +189,8 @@ impl Fields {
     }
 }
 
-async fn read(mut body: Body, max: usize) -> Result<Bytes, ApiError> {
+/// A whole body, up to its limit.
+pub(crate) async fn read_body(mut body: Body, max: usize) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::new();
     let mut drained = 0;
     while let Some(frame) = body.frame().await {

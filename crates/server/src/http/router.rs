@@ -15,6 +15,7 @@ use super::{
     origin, publish_api, reporting_api,
 };
 use crate::config::Roles;
+use crate::dashboard;
 
 /// The whole HTTP side, or, of a node that answers no requests of others, health and metrics alone. From the outside in: where a
 /// request comes from, cross-origin rules, log and counts, the bounds of a request, the routes.
@@ -31,6 +32,7 @@ pub(crate) fn router(api: Api, roles: Roles) -> Router {
             .merge(customer_api::routes())
             .merge(reporting_api::routes())
             .merge(admin_api::routes())
+            .merge(dashboard::routes(&api))
             .fallback(async || ApiError::RouteNotFound)
     } else {
         // Not 404, which tells a device that it is gone.

@@ -13,6 +13,7 @@ mod configuration;
 mod connections;
 mod cors;
 mod customer_api;
+mod dashboard;
 mod device_api;
 mod logs;
 mod metrics;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use domain::admin_token::{AdminTokenName, Scope};
 use domain::clock::SystemClock;
 use domain::credential::Credential;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
@@ -12,6 +13,7 @@ use server::admin::actor::Actor;
 use server::admin::credentials;
 use server::admin::error::AdminError;
 use server::admin::instances::{self, New};
+use server::admin::tokens;
 use server::app::App;
 use server::config::{Config, MASTER_KEY_VARIABLE, Overrides};
 
@@ -28,6 +30,8 @@ const USUAL_PORT: u16 = 8080;
 pub(super) struct Stage {
     pub(super) emulators: Emulators,
     pub(super) instance: Made,
+    /// What the dashboard is signed in to with.
+    pub(super) admin_token: String,
     app: App,
     // Dropped last.
     _place: Place,
@@ -60,9 +64,11 @@ impl Stage {
 
         screen.step("An instance, with what its gateways want to see")?;
         let instance = make_instance(&app, &emulators, screen).await?;
+        let admin_token = make_admin_token(&app).await?;
         Ok(Self {
             emulators,
             instance,
+            admin_token,
             app,
             _place: place,
         })
@@ -125,6 +131,20 @@ fn usual_or_free() -> SocketAddr {
         Ok(_) => usual,
         Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     }
+}
+
+async fn make_admin_token(app: &App) -> Result<String, Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(format!("the demo's admin token: {error}"));
+    let new = tokens::New {
+        name: AdminTokenName::parse("demo").map_err(|error| failed(&error))?,
+        scope: Scope::FULL,
+        expires_at: None,
+    };
+    let created = tokens::create(app.admin(), &Actor::CommandLine, new).await;
+    created
+        .map(|created| created.token)
+        .map_err(|error| failed(&error))
 }
 
 /// The instance of the demo.

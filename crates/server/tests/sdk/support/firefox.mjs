@@ -79,6 +79,11 @@ class Tab {
     return this.#bidi.call(this.#context, fn, ...args);
   }
 
+  /** Brings it to the front: pages in the background wait. */
+  async activate() {
+    await this.#bidi.send('browsingContext.activate', { context: this.#context });
+  }
+
   async close() {
     await this.#bidi.send('browsingContext.close', { context: this.#context });
   }

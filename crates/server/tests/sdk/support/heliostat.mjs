@@ -101,7 +101,11 @@ export class Heliostat {
       HELIOSTAT_DATABASE: `sqlite:${join(this.#directory, 'heliostat.db')}`,
     };
     await this.#createInstance();
-    this.#server = new Child(PROGRAM, ['serve', '--listen', '127.0.0.1:0'], { env: this.#env });
+    await this.#serve('127.0.0.1:0');
+  }
+
+  async #serve(listen) {
+    this.#server = new Child(PROGRAM, ['serve', '--listen', listen], { env: this.#env });
     this.url = await until('the server to say where it listens', () => {
       if (!this.#server.isRunning) throw new Error(this.#server.output);
       return this.#server.output.match(/listening on (http:\/\/127\.0\.0\.1:\d+)/)?.[1];
@@ -117,6 +121,32 @@ export class Heliostat {
     await this.command('credential', 'set', 'apns', '--instance', instance, ...apnsKey);
     const account = ['--service-account', EMULATOR_SERVICE_ACCOUNT_FILE];
     await this.command('credential', 'set', 'fcm', '--instance', instance, ...account);
+  }
+
+  /** Ends the server and starts it anew at the same address. */
+  async restart() {
+    await this.#server.stop();
+    await this.#serve(new URL(this.url).host);
+  }
+
+  /** An admin token that may do everything. */
+  async adminToken() {
+    return JSON.parse(await this.command('admin-token', 'create', '--name', 'tests', '--json')).token;
+  }
+
+  /** Another instance, in which nothing has happened. */
+  async emptyInstance(name) {
+    return JSON.parse(await this.command('instance', 'create', '--name', name, '--json')).id;
+  }
+
+  /** A device's report of a publish. */
+  async report(event, publishId, deviceId) {
+    const response = await fetch(`${this.url}/reporting_api/v2/instances/${this.instanceId}/events`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ event, publishId, deviceId, timestampSecs: Math.floor(Date.now() / 1000) }),
+    });
+    if (!response.ok) throw new Error(`reporting: ${response.status}`);
   }
 
   get emulators() {

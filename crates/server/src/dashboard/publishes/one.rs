@@ -1,0 +1,255 @@
+//! `/i/{instance}/publishes/{publish}`: all about one publish.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::device::{DeviceOrdinal, Platform};
+use domain::publish::{AudienceKind, PublishId};
+use domain::user::UserId;
+use http::Uri;
+use maud::{Markup, html};
+use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
+
+use super::target;
+use crate::dashboard::chart;
+use crate::dashboard::components::{
+    self, badge, copyable, done, number, pager, percent, time, with_query,
+};
+use crate::dashboard::error::PageError;
+use crate::dashboard::figures::{self, Ends};
+use crate::dashboard::layout::{self, Tab};
+use crate::dashboard::room::Room;
+use crate::http::Api;
+use crate::http::extract::{Segments, query_value};
+
+/// How many users, and how many failures, a page has.
+const ROWS: usize = 50;
+
+/// `GET`
+pub(in crate::dashboard) async fn show(
+    State(api): State<Api>,
+    room: Room,
+    Segments((_, id)): Segments<(String, String)>,
+    uri: Uri,
+) -> Result<Response, PageError> {
+    let id = PublishId::parse(&id).ok_or(PageError::NotFound("publish"))?;
+    let query = uri.query();
+    let after_user = query_value(query, "users").and_then(|user| UserId::parse(user).ok());
+    let after_failure = query_value(query, "failures").and_then(|text| text.parse().ok());
+    let store = api.store();
+    let report = store.publish_report(room.id(), id).await?;
+    let report = report.ok_or(PageError::NotFound("publish"))?;
+    let after = DeviceOrdinal(after_failure.unwrap_or_default());
+    let failures = store
+        .publish_failures(room.id(), id, after, ROWS + 1)
+        .await?;
+    let users = match report.target {
+        Target::Named(AudienceKind::Users, _) => {
+            store
+                .publish_users(room.id(), id, after_user, ROWS + 1)
+                .await?
+        }
+        _ => None,
+    };
+    let said = match query_value(query, "done").as_deref() {
+        Some("cancelled") => Some("Cancelled. What was in flight may still arrive."),
+        Some("replayed") => {
+            Some("Sent again, to exactly the devices that the other publish failed for.")
+        }
+        Some("sent") => Some("Accepted. It is on its way."),
+        Some("scheduled") => Some("Accepted. It waits for its time."),
+        _ => None,
+    };
+    let body = html! {
+        p.crumb { a href=(room.path("publishes")) { "Publishes" } }
+        div.head { div { h1 { "Publish " (components::state(report.state)) } p { (copyable(&id.to_string(), "the publish id")) } } }
+        @if let Some(said) = said { (done(said)) }
+        (numbers(&report))
+        div.grid.even {
+            section.card aria-labelledby="timeline" { h2 id="timeline" { "Timeline" } (timeline(&room, &report)) }
+            section.card { (platforms(&report)) }
+        }
+        @if let Some(users) = &users { (user_table(&room, &report, users)) }
+        (failure_table(&room, &report, failures.unwrap_or_default()))
+        @if room.visitor().may_write() { (deeds(&room, &report)) }
+    };
+    Ok(layout::room_page(
+        &room,
+        Tab::Publishes,
+        "Publish",
+        &[],
+        &body,
+    ))
+}
+
+fn numbers(report: &PublishReport) -> Markup {
+    let ends = Ends::of(report);
+    html! {
+        dl.stats {
+            div { dt { "Accepted" } dd { a href="#platforms" { (number(ends.accepted)) } small { "by a gateway" } } }
+            div { dt { "Delivered" } dd { (number(report.delivered)) small { (percent(report.delivered, ends.accepted)) " of the accepted" } } }
+            div { dt { "Opened" } dd { (number(report.opened)) small { (percent(report.opened, report.delivered)) " of the delivered" } } }
+            div { dt { "Failed" } dd { a href="#failures" { (number(ends.failed)) } small { (number(ends.dead)) " more to devices that are gone" } } }
+            div { dt { "Waiting" } dd { (number(report.retries)) small { "for another attempt" } } }
+        }
+    }
+}
+
+fn timeline(room: &Room, report: &PublishReport) -> Markup {
+    html! {
+        dl.facts {
+            dt { "For" } dd {
+                @match report.target {
+                    Target::FailuresOf(other) => { "the devices that " a.mono href=(room.path(&format!("publishes/{other}"))) { (other) } " failed for" }
+                    other => (target(other)),
+                }
+            }
+            dt { "Accepted" } dd { (time(report.accepted_at)) }
+            @if report.send_at > report.accepted_at { dt { "Sent" } dd { (time(report.send_at)) } }
+            @if let Some(end) = report.expires_at { dt { "Not sent after" } dd { (time(end)) } }
+            dt { "Ended" } dd {
+                @match report.finished_at {
+                    Some(at) => { (time(at)) ", " (took(report, at)) },
+                    None => "not yet",
+                }
+            }
+        }
+    }
+}
+
+fn took(report: &PublishReport, end: domain::clock::Timestamp) -> String {
+    let millis = end.since(report.send_at).as_millis();
+    if millis < 10_000 {
+        format!("after {millis} ms")
+    } else {
+        format!("after {} s", millis / 1000)
+    }
+}
+
+fn platforms(report: &PublishReport) -> Markup {
+    let rows: Vec<(String, u64, Option<String>)> = Platform::ALL
+        .into_iter()
+        .map(|platform| (platform, Ends::on(report, Some(platform))))
+        .filter(|(_, ends)| ends.all() > 0)
+        .map(|(platform, ends)| {
+            (
+                components::platform(platform).to_owned(),
+                ends.accepted,
+                None,
+            )
+        })
+        .collect();
+    let mut tallies: Vec<_> = report.tallies.iter().collect();
+    tallies.sort_by_key(|tally| (tally.platform.as_str(), std::cmp::Reverse(tally.count)));
+    html! {
+        div id="platforms" {
+            @if rows.is_empty() {
+                h2 { "By platform" }
+                p.soft { "No delivery has had its end." }
+            } @else {
+                (chart::shares("Accepted by platform", &rows))
+                details open {
+                    summary { "Every end" }
+                    div.scroll tabindex="0" role="region" aria-label="Every end of a delivery" { table {
+                        thead { tr { th scope="col" { "Platform" } th scope="col" { "End" } th scope="col" { "Reason" } th.num scope="col" { "Deliveries" } } }
+                        tbody { @for tally in tallies { tr {
+                            td { (components::platform(tally.platform)) }
+                            td { (figures::in_words(tally.outcome.as_str())) }
+                            td.break { (tally.reason) }
+                            td.num { (number(tally.count)) }
+                        } } }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+fn outcome_badge(state: PublishState, outcome: &UserOutcome) -> Markup {
+    match (state, outcome.accepted, outcome.failed) {
+        (_, 1.., _) => badge("good", "accepted"),
+        (PublishState::Scheduled | PublishState::Running, ..) => badge("live", "pending"),
+        (_, 0, 1..) => badge("bad", "failed"),
+        (PublishState::Finished, ..) => badge("", "no devices"),
+        (PublishState::Cancelled, ..) => badge("", "cancelled"),
+    }
+}
+
+fn user_table(room: &Room, report: &PublishReport, users: &[UserOutcome]) -> Markup {
+    let shown = &users[..users.len().min(ROWS)];
+    let here = room.path(&format!("publishes/{}", report.id));
+    let next = shown.last().filter(|_| users.len() > ROWS);
+    let next = next.map(|last| with_query(&here, &[("users", last.user.as_str())]) + "#users");
+    html! {
+        section.card id="users" aria-labelledby="users-head" {
+            h2 id="users-head" { "Users" }
+            @if shown.is_empty() { p.soft { "Known once it is sent." } } @else {
+                table.cards {
+                    thead { tr { th scope="col" { "User" } th scope="col" { "Outcome" } th.num scope="col" { "Accepted" } th.num scope="col" { "Failed" } } }
+                    tbody { @for outcome in shown { tr {
+                        td.wide.break { a href=(with_query(&room.path("people"), &[("user", outcome.user.as_str())])) { bdi { (outcome.user.as_str()) } } }
+                        td data-label="Outcome" { (outcome_badge(report.state, outcome)) }
+                        td.num data-label="Accepted" { (number(outcome.accepted)) }
+                        td.num data-label="Failed" { (number(outcome.failed)) }
+                    } } }
+                }
+            }
+            (pager(None, next.as_deref()))
+        }
+    }
+}
+
+fn failure_table(room: &Room, report: &PublishReport, mut failures: Vec<Failed>) -> Markup {
+    let more = failures.len() > ROWS;
+    failures.truncate(ROWS);
+    let here = room.path(&format!("publishes/{}", report.id));
+    let next = failures.last().filter(|_| more);
+    let next = next
+        .map(|last| with_query(&here, &[("failures", &last.ordinal.0.to_string())]) + "#failures");
+    html! {
+        section.card id="failures" aria-labelledby="failures-head" {
+            h2 id="failures-head" { "Failures" }
+            @if failures.is_empty() {
+                p.soft { "No device is known that might have got it and did not." }
+            } @else {
+                table.cards {
+                    thead { tr { th scope="col" { "Device" } th scope="col" { "User" } th scope="col" { "End" } th scope="col" { "Reason" } th scope="col" { "When" } } }
+                    tbody { @for failed in &failures { tr {
+                        td.id.wide { a href=(with_query(&room.path("people"), &[("device", &failed.device.to_string())])) { (failed.device) } }
+                        td.break data-label="User" { @match &failed.user {
+                            Some(user) => a href=(with_query(&room.path("people"), &[("user", user.as_str())])) { bdi { (user.as_str()) } },
+                            None => span.soft { "none" },
+                        } }
+                        td data-label="End" { (figures::in_words(failed.outcome.as_str())) }
+                        td.break data-label="Reason" { span { (failed.reason) } }
+                        td data-label="When" { (time(failed.at)) }
+                    } } }
+                }
+            }
+            (pager(None, next.as_deref()))
+        }
+    }
+}
+
+fn deeds(room: &Room, report: &PublishReport) -> Markup {
+    let here = room.path(&format!("publishes/{}", report.id));
+    let is_over = matches!(
+        report.state,
+        PublishState::Finished | PublishState::Cancelled
+    );
+    let failed = Ends::of(report).failed;
+    html! {
+        @if !is_over {
+            details.ask {
+                summary { "Cancel this publish" }
+                p { "What has not been sent is not sent any more. What is in flight may still arrive." }
+                form method="post" action=(format!("{here}/cancel")) { (room.context().form_token().field()) button.danger type="submit" { "Cancel it" } }
+            }
+        } @else if failed > 0 {
+            details.ask.calm {
+                summary { "Publish again to the devices that it failed for" }
+                p { "The same payload goes once more to " (number(failed)) " devices, as far as they are still there." }
+                form method="post" action=(format!("{here}/replay")) { (room.context().form_token().field()) button type="submit" { "Publish again" } }
+            }
+        }
+    }
+}

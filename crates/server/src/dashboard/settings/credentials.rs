@@ -1,0 +1,133 @@
+//! Gateway credentials: what each gateway is shown, whether it takes it, and setting another.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::credential::{ApnsCredential, Credential, FcmCredential, InvalidCredential};
+use domain::device::Platform;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::page;
+use crate::admin::instances::Instance;
+use crate::admin::{credentials, instances};
+use crate::dashboard::components::{self, badge};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::instances::sentence;
+use crate::dashboard::room::Room;
+use crate::http::Api;
+
+/// The part of the page.
+pub(super) fn section(room: &Room, instance: &Instance) -> Markup {
+    html! {
+        section.card aria-labelledby="credentials" {
+            h2 id="credentials" { "Gateway credentials" }
+            table.cards {
+                thead { tr { th scope="col" { "Platform" } th scope="col" { "State" } th scope="col" { "Credential" } th scope="col" { "Set" } } }
+                tbody {
+                    @for platform in [Platform::Apns, Platform::Fcm] { (row(instance, platform)) }
+                    tr {
+                        td data-label="Platform" { (components::platform(Platform::Web)) }
+                        td data-label="State" { (badge("good", "ok")) }
+                        td data-label="Credential" { span { "the instance’s own VAPID key" } }
+                        td data-label="Set" { time datetime=(instance.created_at) data-local="" { (instance.created_at) } }
+                    }
+                }
+            }
+            @if room.visitor().may_write() { (apns_form(room)) (fcm_form(room)) }
+        }
+    }
+}
+
+fn row(instance: &Instance, platform: Platform) -> Markup {
+    let found = instance
+        .credentials
+        .iter()
+        .find(|credential| credential.platform == platform.as_str());
+    html! {
+        tr {
+            td data-label="Platform" { (components::platform(platform)) }
+            @match found {
+                Some(credential) => {
+                    td data-label="State" { span {
+                        @match (&credential.broken_since, &credential.broken_reason) {
+                            (Some(since), Some(reason)) => { (badge("bad", "refused")) " " span.small { "since " time datetime=(since) data-local="" { (since) } ": " (reason) } }
+                            _ => (badge("good", "ok")),
+                        }
+                    } }
+                    td.break data-label="Credential" { span { (credential.summary) } }
+                    td data-label="Set" { time datetime=(credential.set_at) data-local="" { (credential.set_at) } }
+                }
+                None => { td data-label="State" { (badge("", "not set")) } td data-label="Credential" {} td data-label="Set" {} }
+            }
+        }
+    }
+}
+
+fn apns_form(room: &Room) -> Markup {
+    html! {
+        details {
+            summary { "Set Apple’s key" }
+            form method="post" action=(room.path("settings/credentials")) autocomplete="off" {
+                (room.context().form_token().field())
+                input type="hidden" name="platform" value="apns";
+                div.row {
+                    div.field { label for="key-id" { "Key id" } input id="key-id" name="key_id" required maxlength="10" spellcheck="false"; }
+                    div.field { label for="team-id" { "Team id" } input id="team-id" name="team_id" required maxlength="10" spellcheck="false"; }
+                }
+                div.field {
+                    label for="p8" { "The .p8 file’s content" }
+                    textarea.code id="p8" name="key" rows="5" required spellcheck="false" data-file="" placeholder="-----BEGIN PRIVATE KEY-----" {}
+                }
+                button type="submit" { "Set it" }
+            }
+        }
+    }
+}
+
+fn fcm_form(room: &Room) -> Markup {
+    html! {
+        details {
+            summary { "Set Google’s service account" }
+            form method="post" action=(room.path("settings/credentials")) autocomplete="off" {
+                (room.context().form_token().field())
+                input type="hidden" name="platform" value="fcm";
+                div.field {
+                    label for="account" { "The key file’s content, JSON" }
+                    textarea.code id="account" name="key" rows="5" required spellcheck="false" data-file="" {}
+                }
+                button type="submit" { "Set it" }
+            }
+        }
+    }
+}
+
+/// `POST …/settings/credentials`
+pub(in crate::dashboard) async fn set(
+    State(api): State<Api>,
+    room: Room,
+    form: Form,
+) -> Result<Response, PageError> {
+    room.writes()?;
+    let credential = match read(&form) {
+        Ok(credential) => credential,
+        Err(error) => {
+            let instance = instances::show(api.admin(), room.id()).await?;
+            let why = format!("{} Nothing was changed.", sentence(&error));
+            let mut response = page(&room, &instance, None, Some(&why));
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            return Ok(response);
+        }
+    };
+    credentials::set(api.admin(), room.actor(), room.id(), &credential).await?;
+    Ok(Redirect::to(&room.path("settings?done=credential#credentials")).into_response())
+}
+
+fn read(form: &Form) -> Result<Credential, InvalidCredential> {
+    let field = |name| form.get(name).unwrap_or_default();
+    match form.get("platform") {
+        Some("apns") => ApnsCredential::parse(field("key_id"), field("team_id"), field("key"))
+            .map(Credential::Apns),
+        _ => FcmCredential::parse(field("key")).map(Credential::Fcm),
+    }
+}

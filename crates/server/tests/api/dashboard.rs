@@ -1,0 +1,9 @@
+//! `/` and all pages below it.
+
+mod browser;
+mod compose;
+mod console;
+mod forms;
+mod pages;
+mod sign_in;
+mod strangers;

@@ -1,0 +1,112 @@
+//! A notification is checked, counted, and only then sent.
+
+use super::browser::Browser;
+use crate::support::Server;
+
+#[tokio::test]
+async fn a_dry_run_comes_first_and_sends_nothing() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let device = server.fcm_device(&instance, "t").await;
+    server.bind(&instance, &device, "alice").await.ok();
+    let browser = Browser::signed_in(&server).await;
+    let path = format!("/i/{}/compose", instance.id);
+    let page = browser.get(&format!("{path}?user=alice")).await.ok();
+    assert!(page.body.contains("alice</textarea>"));
+    let fields = [
+        ("audience", "users"),
+        ("names", "alice\r\nbob"),
+        ("title", "Hi"),
+        ("platform", "fcm"),
+        ("platform", "web"),
+    ];
+    let checked = browser.submit(&page, &path, &fields).await.ok();
+    assert!(
+        checked.body.contains("It would reach 1 device"),
+        "{}",
+        checked.body
+    );
+    assert!(checked.body.contains("1 of 2"));
+    let store = server.app.store();
+    let publishes = store
+        .list_publishes(instance.id, None, None, 10)
+        .await
+        .unwrap();
+    assert!(publishes.publishes.is_empty());
+    let mut fields = fields.to_vec();
+    fields.push(("step", "send"));
+    let sent = browser.submit(&page, &path, &fields).await;
+    let report = browser.get(sent.header("location").unwrap()).await.ok();
+    assert!(report.body.contains("Accepted. It is on its way.") && report.body.contains("bob"));
+    assert_eq!(
+        store
+            .list_publishes(instance.id, None, None, 10)
+            .await
+            .unwrap()
+            .publishes
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_is_said_and_nothing_is_lost() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let browser = Browser::signed_in(&server).await;
+    let path = format!("/i/{}/compose", instance.id);
+    let page = browser.get(&path).await.ok();
+    let long = "x".repeat(165);
+    for (fields, why) in [
+        (
+            vec![("names", "alice"), ("platform", "web")],
+            "Write a title",
+        ),
+        (
+            vec![("title", "Kept"), ("platform", "web")],
+            "Say whom it is for",
+        ),
+        (
+            vec![("title", "Kept"), ("names", "alice")],
+            "at least one of apns, fcm, web",
+        ),
+        (
+            vec![
+                ("title", "Kept"),
+                ("names", long.as_str()),
+                ("platform", "web"),
+            ],
+            "164",
+        ),
+        (
+            vec![
+                ("title", "Kept"),
+                ("names", "a b"),
+                ("audience", "interests"),
+                ("platform", "web"),
+            ],
+            "nterest",
+        ),
+        (
+            vec![
+                ("title", "Kept"),
+                ("names", "a"),
+                ("data", "[]"),
+                ("platform", "web"),
+            ],
+            "JSON object",
+        ),
+    ] {
+        let reply = browser.submit(&page, &path, &fields).await;
+        assert_eq!(reply.status, 422, "{fields:?}");
+        assert!(
+            reply.body.contains(why) && reply.body.contains("role=\"alert\""),
+            "{why}: {}",
+            reply.body
+        );
+        assert!(
+            fields[0].0 != "title" || reply.body.contains("value=\"Kept\""),
+            "{fields:?}"
+        );
+    }
+}

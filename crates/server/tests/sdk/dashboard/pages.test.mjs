@@ -1,0 +1,211 @@
+// The dashboard in a real Chromium: every page in light and dark, on a phone and a desk, full and empty.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { Chromium, SCREENS, findings, overflow, picture } from '../support/chromium.mjs';
+import { Heliostat } from '../support/heliostat.mjs';
+import { signIn } from '../support/visitor.mjs';
+import { until } from '../support/wait.mjs';
+
+/** Users whose ids are long, from right to left, or look like markup. */
+const USERS = ['alice', 'مستخدم-٤٢', '<b onclick=alert(1)>bold</b>', `somebody-${'very-'.repeat(25)}long`];
+
+describe('the dashboard in Chromium', () => {
+  let heliostat;
+  let token;
+  let browser;
+  let page;
+  let base;
+  let publishId;
+  let deviceId;
+
+  before(async () => {
+    heliostat = await Heliostat.start();
+    token = await heliostat.adminToken();
+    const beams = heliostat.sdk();
+    for (const user of USERS) {
+      const device = await heliostat.registerBrowser();
+      deviceId ??= device.id;
+      await heliostat.device('PUT', `/devices/web/${device.id}/user`, { token: beams.generateToken(user).token });
+      await heliostat.device('POST', `/devices/web/${device.id}/interests/${'an-interest-'.repeat(8)}`);
+    }
+    // A phone whose token the emulator declares dead.
+    await heliostat.register('fcm', { token: 'dead' });
+    ({ publishId } = await beams.publishToUsers(USERS, { web: { notification: { title: 'One' } }, fcm: { notification: { title: 'One' } } }));
+    await heliostat.settled();
+    browser = await Chromium.start();
+    page = await browser.page();
+    await signIn(page, heliostat.url, token);
+    base = `${heliostat.url}/i/${heliostat.instanceId}`;
+  });
+  after(async () => {
+    await browser?.stop();
+    await heliostat?.stop();
+  });
+
+  const pages = () => ({
+    instances: `${heliostat.url}/`,
+    overview: base,
+    start: `${base}/start`,
+    compose: `${base}/compose?user=alice`,
+    publishes: `${base}/publishes`,
+    'publishes-none': `${base}/publishes?status=scheduled`,
+    publish: `${base}/publishes/${publishId}`,
+    insights: `${base}/insights`,
+    people: `${base}/people`,
+    'people-none': `${base}/people?search=nobody`,
+    user: `${base}/people?user=${encodeURIComponent(USERS[3])}`,
+    'user-rtl': `${base}/people?user=${encodeURIComponent(USERS[1])}`,
+    device: `${base}/people?device=${deviceId}`,
+    devices: `${base}/people?devices=all`,
+    console: `${base}/console`,
+    settings: `${base}/settings`,
+    'not-found': `${base}/publishes/none`,
+    try: `${heliostat.url}/try?instance=${heliostat.instanceId}`,
+  });
+
+  for (const colorScheme of ['light', 'dark']) {
+    it(`has no serious finding of axe in ${colorScheme}, and fits a phone and a desk`, { timeout: 180_000 }, async () => {
+      await page.emulateMedia({ colorScheme });
+      const bad = [];
+      for (const [name, url] of Object.entries(pages())) {
+        for (const [screen, size] of Object.entries(SCREENS)) {
+          await page.setViewportSize(size);
+          await page.goto(url);
+          if ((await overflow(page)) > 0) bad.push(`${name} is too wide for a ${screen}`);
+          bad.push(...(await findings(page)).map((finding) => `${name}, ${screen}: ${finding}`));
+          await picture(page, `${name}-${screen}-${colorScheme}`);
+        }
+      }
+      assert.deepEqual(bad, []);
+      assert.deepEqual(browser.complaints, []);
+    });
+  }
+
+  it('would be told by axe if something were wrong', async () => {
+    await page.goto(base);
+    await page.evaluate(() => document.querySelector('main').append(document.createElement('button')));
+    assert.match((await findings(page)).join(), /button-name/);
+  });
+
+  it('shows an empty instance kindly', async () => {
+    await page.emulateMedia({ colorScheme: 'light' });
+    const empty = await heliostat.emptyInstance('عيّنة <i>empty</i> with quite a long name of its own, as people have');
+    for (const path of ['', '/start', '/publishes', '/insights', '/people', '/console', '/settings']) {
+      for (const [screen, size] of Object.entries(SCREENS)) {
+        await page.setViewportSize(size);
+        await page.goto(`${heliostat.url}/i/${empty}${path}`);
+        assert.ok((await overflow(page)) <= 0, `${path} on a ${screen}`);
+        assert.deepEqual(await findings(page), []);
+        await picture(page, `empty${path.replace('/', '-')}-${screen}`);
+      }
+    }
+    await page.setViewportSize(SCREENS.desk);
+  });
+
+  it('can be used with the keyboard alone', async () => {
+    await page.goto(base);
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), 'To the content');
+    await page.keyboard.press('Enter');
+    assert.equal(new URL(page.url()).hash, '#main');
+    await page.goto(`${base}/compose`);
+    await page.getByLabel('Which', { exact: true }).focus();
+    await page.keyboard.type('alice');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('By keyboard');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'It would reach 1 device' }).waitFor();
+    // The result takes the focus, so that it is read out and its button is the next thing.
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /It would reach 1/);
+  });
+
+  it('reads the same without scripts', async () => {
+    const plain = await Chromium.start({ javaScriptEnabled: false });
+    try {
+      const reader = await plain.page();
+      await signIn(reader, heliostat.url, token);
+      for (const [name, url] of Object.entries(pages())) {
+        await reader.goto(url);
+        assert.equal(await reader.locator('h1').count(), 1, name);
+      }
+      await reader.goto(`${base}/people`);
+      await reader.getByLabel(/beginning of a user/).fill('ali');
+      await reader.getByRole('button', { name: 'Search' }).click();
+      assert.equal(await reader.getByRole('link', { name: 'alice' }).count(), 1);
+      await reader.goto(base);
+      await reader.getByText('The numbers').first().click();
+      assert.ok(await reader.getByRole('cell').first().isVisible());
+    } finally {
+      await plain.stop();
+    }
+  });
+
+  it('composes with a preview, counts, and sends', async () => {
+    await page.goto(`${base}/compose`);
+    await page.getByLabel('Which', { exact: true }).fill(USERS[1]);
+    await page.getByLabel('Title', { exact: true }).fill('مرحبا <b>you</b>');
+    await page.getByLabel('Text', { exact: true }).fill('A text');
+    const shown = page.locator('[data-shows="title"]');
+    assert.deepEqual(await shown.allTextContents(), Array(3).fill('مرحبا <b>you</b>'));
+    await page.getByLabel('Android', { exact: true }).uncheck();
+    await picture(page, 'composing-desk');
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByRole('heading', { name: 'It would reach 1 device' }).waitFor();
+    await picture(page, 'composed-desk');
+    await page.getByRole('button', { name: 'Send it now' }).click();
+    await page.getByText('Accepted. It is on its way.').waitFor();
+    const id = new URL(page.url()).pathname.split('/').pop();
+    await heliostat.settled();
+    await page.reload();
+    assert.equal(await page.getByRole('row', { name: new RegExp(USERS[1]) }).getByText('accepted').count(), 1);
+    const seen = await heliostat.emulators.notifications('web-push');
+    assert.equal(seen.filter(({ payload }) => JSON.stringify(payload ?? '').includes(id)).length, 1);
+  });
+
+  it('shows in the console what happens, as it happens, and comes back after a cut', async () => {
+    await page.goto(`${base}/console`);
+    await page.getByText('New lines appear on top').waitFor();
+    const lines = page.locator('.live-list li');
+    const beams = heliostat.sdk();
+    const device = await until('a registration in the console', async () => {
+      const made = await heliostat.registerBrowser();
+      return (await lines.filter({ hasText: made.id }).count()) > 0 && made;
+    });
+    await heliostat.device('PUT', `/devices/web/${device.id}/user`, { token: beams.generateToken('live').token });
+    await lines.filter({ hasText: device.id }).filter({ hasText: 'bound to a user' }).waitFor();
+    const { publishId: live } = await beams.publishToUsers(['live'], { web: { notification: { title: 'Not to be seen' } } });
+    await lines.filter({ hasText: live }).filter({ hasText: 'Gateway took it' }).waitFor();
+    await heliostat.report('open', live, device.id);
+    await lines.filter({ hasText: live }).filter({ hasText: 'Opened' }).waitFor();
+    await picture(page, 'console-live-desk');
+    assert.ok(!(await page.content()).includes('Not to be seen'));
+
+    await heliostat.restart();
+    const { publishId: after } = await beams.publishToUsers(['live'], { web: { notification: { title: 'Again' } } });
+    await lines.filter({ hasText: after }).filter({ hasText: 'Gateway took it' }).waitFor({ timeout: 60_000 });
+    assert.equal(await lines.filter({ hasText: live }).filter({ hasText: 'Opened' }).count(), 1, 'each line once');
+  });
+
+  it('keeps the theme that was chosen', async () => {
+    await page.goto(base);
+    await page.getByRole('button', { name: 'Use the dark theme' }).click();
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark');
+    assert.equal(page.url(), base);
+    await page.getByRole('button', { name: 'Use the light theme' }).click();
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'light');
+    await page.getByRole('button', { name: 'Use the system’s theme' }).click();
+  });
+
+  it('signs out', async () => {
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.waitForURL(`${heliostat.url}/sign-in`);
+    await picture(page, 'sign-in-desk');
+    await page.setViewportSize(SCREENS.phone);
+    await picture(page, 'sign-in-phone');
+    assert.deepEqual(await findings(page), []);
+    await page.goto(base);
+    assert.match(page.url(), /\/sign-in\?next=/);
+  });
+});
