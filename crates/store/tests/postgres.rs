@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use schema::Schema;
 use store::Store;
+use store::conformance::world;
 use store::postgres::{PostgresSettings, PostgresStore};
+use store::publishes::Settled;
 
 async fn fresh() -> (Arc<dyn Store>, Option<Schema>) {
     let Some(schema) = Schema::create().await else {
@@ -32,3 +34,41 @@ async fn fresh() -> (Arc<dyn Store>, Option<Schema>) {
 }
 
 store::store_conformance!(fresh);
+
+/// The poll that stands behind it is the nodes' own, so here nothing comes unless somebody rings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_hears_of_work_that_another_left() {
+    let Some(schema) = Schema::create().await else {
+        return;
+    };
+    let open = || async {
+        let opened = PostgresStore::open(&schema.url(), PostgresSettings::default()).await;
+        let store: Arc<dyn Store> = Arc::new(opened.expect("an empty store"));
+        store
+    };
+    let (accepting, waiting) = (open().await, open().await);
+    let instance = world::instance(&accepting).await;
+    world::subscriber(&accepting, instance, 1, &["news"]).await;
+    // The first comes when the connection is there, since something may have been missed before.
+    heard(&*waiting).await;
+    let audience = world::to_interests(&["news"]);
+    let plan = world::UNLEASED;
+    world::publish_to(&accepting, instance, audience, plan).await;
+    heard(&*waiting).await;
+    let lease = world::lease(1, 0);
+    let jobs = waiting.claim_jobs(lease, world::at(0), 10).await;
+    let jobs = jobs.expect("a claim");
+    assert_eq!(jobs.len(), 1);
+    let released = accepting.release_job(jobs[0].id, jobs[0].fence).await;
+    assert_eq!(released.expect("a release"), Settled::Done);
+    heard(&*waiting).await;
+    for store in [accepting, waiting] {
+        store.close().await;
+    }
+}
+
+async fn heard(store: &dyn Store) {
+    let patience = std::time::Duration::from_secs(60);
+    let heard = tokio::time::timeout(patience, store.wait_for_work()).await;
+    heard.expect("somebody rings");
+}

@@ -8,6 +8,7 @@ mod migrating;
 mod moving;
 mod opening;
 mod plans;
+mod succession;
 mod writing;
 
 use std::path::PathBuf;
