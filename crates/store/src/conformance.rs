@@ -71,7 +71,9 @@ macro_rules! store_conformance {
                 metadata_is_replaced,
                 a_token_moves_between_devices,
                 a_new_token_keeps_user_and_interests,
-                a_token_of_another_platform_is_refused;
+                a_token_of_another_platform_is_refused,
+                who_has_a_gateway_token_does_not_get_its_user,
+                other_keys_are_another_browser;
             bindings:
                 a_user_is_bound_once,
                 a_device_has_one_user,

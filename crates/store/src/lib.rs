@@ -148,6 +148,10 @@ pub trait Store:
     /// Registers a device. A gateway token that the instance knows (same [`GatewayToken::identity`]) keeps its device: id,
     /// user and interests stay; keys, bundle identifier and metadata are replaced and the time of registration moves on.
     /// An unknown one gets the id `fresh`. [`StoreError::UnknownInstance`] if there is no such instance.
+    ///
+    /// Whoever knows a gateway token learns the device's id that way, so it is noted that the id was given again. And a
+    /// subscription with other keys is no longer known to be the browser that was bound to a user: a device that has a user
+    /// is deleted then, and the registration is that of an unknown one.
     async fn register_device(
         &self,
         registration: Registration,
@@ -178,6 +182,10 @@ pub trait Store:
     /// Replaces a device's gateway token; id, user and interests stay, and the time of registration moves on. Should
     /// another device of the instance have that token, that device is deleted: the token moved. A device of another platform
     /// than the token's is unknown. Which of Apple's gateways takes a new token is to be found out anew.
+    ///
+    /// A device that has a user, and whose id was given again since it registered first, does not get another token: who asks
+    /// may be somebody who has the old one, and the user's notifications would be theirs. It is deleted, and unknown from then
+    /// on; the app on the device registers anew and proves again whose it is.
     async fn set_gateway_token(
         &self,
         instance: InstanceId,

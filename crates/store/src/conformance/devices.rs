@@ -307,6 +307,43 @@ pub async fn a_new_token_keeps_user_and_interests(store: Arc<dyn Store>) {
     );
 }
 
+pub async fn who_has_a_gateway_token_does_not_get_its_user(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let mine = || registration(instance, token(Platform::Fcm, 1));
+    // Whoever registers first: the other one learns the same id.
+    let id = register(&store, mine(), 1).await.id;
+    assert_eq!(register(&store, mine(), 2).await.id, id);
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    let same = store.set_gateway_token(instance, id, token(Platform::Fcm, 1), at(3));
+    assert_eq!(same.await.unwrap(), Changed::Done, "it is the one it had");
+    let read = store.device(instance, id).await.unwrap().unwrap();
+    assert_eq!(read.user, Some(user("ann")));
+    let moved = store.set_gateway_token(instance, id, token(Platform::Fcm, 2), at(4));
+    assert_eq!(moved.await.unwrap(), Changed::UnknownDevice);
+    assert!(store.device(instance, id).await.unwrap().is_none());
+    assert!(recipient(&store, instance, Platform::Fcm).await.is_none());
+    // Without a user there is nothing to be had.
+    let id = register(&store, mine(), 5).await.id;
+    assert_eq!(register(&store, mine(), 6).await.id, id);
+    let moved = store.set_gateway_token(instance, id, token(Platform::Fcm, 2), at(7));
+    assert_eq!(moved.await.unwrap(), Changed::Done);
+}
+
+pub async fn other_keys_are_another_browser(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let id = register(&store, registration(instance, web_token(1, 1)), 1)
+        .await
+        .id;
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    let again = register(&store, registration(instance, web_token(1, 1)), 2).await;
+    assert_eq!((again.id, again.new), (id, false), "the same keys");
+    let other = register(&store, registration(instance, web_token(1, 2)), 3).await;
+    assert!(other.new && other.id != id);
+    assert!(store.device(instance, id).await.unwrap().is_none());
+    let read = store.device(instance, other.id).await.unwrap().unwrap();
+    assert_eq!(read.user, None);
+}
+
 pub async fn a_token_of_another_platform_is_refused(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
     let id = subscriber(&store, instance, 1, &["news"]).await;

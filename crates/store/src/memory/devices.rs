@@ -22,7 +22,15 @@ impl State {
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
         let instance = self.known_instance(registration.instance)?;
-        let known = self.device_with_token(instance, &registration.token);
+        let mut known = self.device_with_token(instance, &registration.token);
+        if let Some(number) = known
+            && let Some(device) = self.devices.rows.get(&number)
+            && device.user.is_some()
+            && device.token.keys() != registration.token.keys()
+        {
+            self.remove_device(number);
+            known = None;
+        }
         if let Some(number) = known
             && let Some(device) = self.devices.rows.get_mut(&number)
         {
@@ -30,6 +38,7 @@ impl State {
             device.bundle_id = registration.bundle_id;
             device.metadata = registration.metadata;
             device.registered_at = now;
+            device.given_again = true;
             let id = device.id;
             return Ok(Registered {
                 id,
@@ -49,6 +58,7 @@ impl State {
             bound_at: None,
             created_at: now,
             registered_at: now,
+            given_again: false,
         });
         Ok(Registered {
             id,
@@ -104,6 +114,15 @@ impl State {
             return Changed::UnknownDevice;
         };
         if token.platform() != id.platform() {
+            return Changed::UnknownDevice;
+        }
+        let is_taken_over = self.devices.rows.get(&number).is_some_and(|device| {
+            device.given_again
+                && device.user.is_some()
+                && device.token.identity() != token.identity()
+        });
+        if is_taken_over {
+            self.remove_device(number);
             return Changed::UnknownDevice;
         }
         let of = self.instance(instance).unwrap_or_default();

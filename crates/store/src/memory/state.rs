@@ -70,6 +70,8 @@ pub(super) struct Device {
     pub(super) bound_at: Option<Timestamp>,
     pub(super) created_at: Timestamp,
     pub(super) registered_at: Timestamp,
+    /// Whether a registration was answered with its id although it was there before.
+    pub(super) given_again: bool,
 }
 
 impl Device {

@@ -104,6 +104,7 @@ impl State {
                 bound_at: None,
                 created_at: now,
                 registered_at,
+                given_again: false,
             })
         });
         let missing = self.missing_interests(number, line);

@@ -67,7 +67,8 @@ kinds! {
     Users "users" 5000: instance Int, user_number Int, id Text;
     /// Devices.
     Devices "devices" 2000: instance Int, device Int, id Uuid, platform Text, identity Text, keys Bytes, bundle_id Text,
-        environment Text, metadata Text, user_number Int, created_at Int, registered_at Int, bound_at Int;
+        environment Text, metadata Text, user_number Int, created_at Int, registered_at Int, bound_at Int,
+        given_again Int;
     /// Interests.
     Interests "interests" 5000: instance Int, interest Int, name Text;
     /// Subscriptions.

@@ -72,12 +72,22 @@ pub(super) async fn register(
 ) -> Result<Registered, Fault> {
     let instance = instances::known(session, registration.instance).await?;
     let token = &registration.token;
+    if token.keys().is_some() {
+        let changed: Option<i64> = session
+            .value(
+                "SELECT device FROM devices WHERE instance = $1 AND digest = $2 AND user_number IS NOT NULL
+                    AND keys IS DISTINCT FROM $3",
+                &[&instance, &columns::digest(token), &columns::keys(token)],
+            )
+            .await?;
+        remove(session, instance, &Vec::from_iter(changed)).await?;
+    }
     let row = session
         .row(
             "INSERT INTO devices (instance, id, platform, identity, keys, digest, bundle_id, metadata, created_at, registered_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
              ON CONFLICT (instance, digest) DO UPDATE SET keys = excluded.keys, bundle_id = excluded.bundle_id,
-                metadata = excluded.metadata, registered_at = excluded.registered_at
+                metadata = excluded.metadata, registered_at = excluded.registered_at, given_again = 1
              RETURNING device, id",
             &[
                 &instance,
@@ -223,6 +233,17 @@ pub(super) async fn set_gateway_token(
         return Ok(Changed::UnknownDevice);
     }
     let digest = columns::digest(token);
+    let taken_over: Option<i64> = session
+        .value(
+            "SELECT device FROM devices
+              WHERE instance = $1 AND device = $2 AND given_again <> 0 AND user_number IS NOT NULL AND digest <> $3",
+            &[&found.instance, &found.device, &digest],
+        )
+        .await?;
+    if let Some(device) = taken_over {
+        remove(session, found.instance, &[device]).await?;
+        return Ok(Changed::UnknownDevice);
+    }
     let other: Option<i64> = session
         .value(
             "SELECT device FROM devices WHERE instance = $1 AND digest = $2 AND device <> $3",

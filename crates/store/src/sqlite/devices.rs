@@ -47,6 +47,19 @@ pub(super) fn find(
         .optional()?)
 }
 
+/// Whether a subscription of a device that has a user comes with other keys than before.
+fn changes_keys_of_a_user(
+    connection: &Connection,
+    device: i64,
+    token: &GatewayToken,
+) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT user_number IS NOT NULL AND keys IS NOT ?2 FROM devices WHERE device = ?1",
+        )?
+        .query_row(params![device, token.keys()], |row| row.get(0))?)
+}
+
 /// Which device of an instance has a gateway token.
 fn with_token(
     connection: &Connection,
@@ -70,10 +83,18 @@ pub(super) fn register(
     let instance = instances::known(connection, registration.instance)?;
     let token = &registration.token;
     let bundle_id = registration.bundle_id.as_ref().map(|id| id.as_str());
-    if let Some((device, uuid)) = with_token(connection, instance, token)? {
+    let mut known = with_token(connection, instance, token)?;
+    if let Some((device, _)) = known
+        && changes_keys_of_a_user(connection, device, token)?
+    {
+        remove(connection, device)?;
+        known = None;
+    }
+    if let Some((device, uuid)) = known {
         connection
             .prepare_cached(
-                "UPDATE devices SET keys = ?2, bundle_id = ?3, metadata = ?4, registered_at = ?5 WHERE device = ?1",
+                "UPDATE devices SET keys = ?2, bundle_id = ?3, metadata = ?4, registered_at = ?5, given_again = 1
+                  WHERE device = ?1",
             )?
             .execute(params![
                 device,
@@ -192,6 +213,15 @@ pub(super) fn set_gateway_token(
         return Ok(Changed::UnknownDevice);
     };
     if token.platform() != id.platform() {
+        return Ok(Changed::UnknownDevice);
+    }
+    let is_taken_over = connection
+        .prepare_cached(
+            "SELECT given_again <> 0 AND user_number IS NOT NULL AND identity <> ?2 FROM devices WHERE device = ?1",
+        )?
+        .query_row(params![found.device, token.identity()], |row| row.get(0))?;
+    if is_taken_over {
+        remove(connection, found.device)?;
         return Ok(Changed::UnknownDevice);
     }
     if let Some((other, _)) = with_token(connection, found.instance, token)?

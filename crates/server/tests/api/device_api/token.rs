@@ -57,3 +57,22 @@ async fn a_new_token_keeps_id_interests_and_user() {
     assert_eq!(server.get(&device).await.ok().json()["userId"], "alice");
     assert_ne!(server.fcm_device(&instance, "old").await, id);
 }
+
+/// Whoever has a gateway token learns the device's id by registering it, and must not get the user's notifications with it.
+#[tokio::test]
+async fn a_device_whose_id_was_given_again_is_forgotten_rather_than_moved_with_its_user() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let device = server.fcm_device(&instance, "victim").await;
+    server.bind(&instance, &device, "ann").await.ok();
+    assert_eq!(server.fcm_device(&instance, "victim").await, device);
+    let path = device_path(&instance, &device);
+    let taken = server
+        .put(&format!("{path}/token"), r#"{"token":"attacker"}"#)
+        .await;
+    taken.refused(404);
+    server.get(&path).await.refused(404);
+    let mine = server.fcm_device(&instance, "attacker").await;
+    let seen = server.get(&device_path(&instance, &mine)).await.ok().json();
+    assert_eq!(seen["userId"], "");
+}
