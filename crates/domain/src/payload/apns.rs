@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::{Origin, RawObject, object, raw, take, take_data};
 use crate::clock::Timestamp;
@@ -20,7 +19,7 @@ pub const APNS_COLLAPSE_ID_LENGTH_MAX: usize = 64;
 /// The `apns` part of a publish, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApnsPayload {
-    aps: Map<String, Value>,
+    aps: RawObject,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<RawObject>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +110,7 @@ pub struct ApnsNotification {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    aps: &'a Map<String, Value>,
+    aps: &'a RawObject,
     data: &'a RawObject,
 }
 
@@ -129,15 +128,16 @@ impl ApnsPayload {
     /// Checks the `apns` part of a publish.
     pub fn parse(part: &RawValue) -> Result<Self, InvalidPublish> {
         let mut part = object("apns", part)?;
-        let aps: Option<Map<String, Value>> = take(&mut part, "apns", "aps", "an object")?;
+        let aps: Option<RawObject> = take(&mut part, "apns", "aps", "an object")?;
         // Beams' payload reference shows `alert` beside `aps` as well as in it.
-        let alert: Option<Value> = take(&mut part, "apns", "alert", "a string or an object")?;
+        let alert: Option<Box<RawValue>> =
+            take(&mut part, "apns", "alert", "a string or an object")?;
         if aps.is_none() && alert.is_none() {
             return Err(InvalidPublish::new("apns.aps", "aps is required"));
         }
         let mut aps = aps.unwrap_or_default();
         if let Some(alert) = alert {
-            aps.entry("alert").or_insert(alert);
+            aps.entry("alert".into()).or_insert(alert);
         }
         check_aps(&aps)?;
         let collapse_id: Option<String> = take(&mut part, "apns", "collapse_id", "a string")?;
@@ -201,7 +201,7 @@ impl ApnsPayload {
         let mut aps = self.aps.clone();
         let asked_to_wake = aps
             .get("content-available")
-            .is_some_and(|value| *value == 1);
+            .is_some_and(|value| value.get() == "1");
         let visible = ["alert", "badge", "sound"]
             .iter()
             .any(|key| aps.contains_key(*key));
@@ -215,7 +215,7 @@ impl ApnsPayload {
         let trackable = matches!(push_type, PushType::Alert | PushType::Background);
         let wakes_to_track = trackable && !asked_to_wake && !self.disable_delivery_tracking;
         if wakes_to_track {
-            aps.insert("content-available".into(), 1.into());
+            aps.insert("content-available".into(), raw(&1));
         }
         let mut data = self.data.clone().unwrap_or_default();
         let entry = PusherEntry {
@@ -249,17 +249,19 @@ impl ApnsPayload {
     }
 }
 
-fn check_aps(aps: &Map<String, Value>) -> Result<(), InvalidPublish> {
-    if aps
-        .get("alert")
-        .is_some_and(|alert| !alert.is_string() && !alert.is_object())
-    {
+fn check_aps(aps: &RawObject) -> Result<(), InvalidPublish> {
+    let begins_otherwise = |name: &str, with: &[char]| {
+        aps.get(name)
+            .is_some_and(|value| !value.get().starts_with(with))
+    };
+    if begins_otherwise("alert", &['"', '{']) {
         return Err(InvalidPublish::new(
             "apns.aps.alert",
             "must be a string or an object",
         ));
     }
-    if aps.get("badge").is_some_and(|badge| !badge.is_number()) {
+    let digits = ['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+    if begins_otherwise("badge", &digits) {
         return Err(InvalidPublish::new("apns.aps.badge", "must be a number"));
     }
     Ok(())

@@ -127,6 +127,20 @@ fn numbers_of_data_reach_the_device_as_written() {
 }
 
 #[test]
+fn numbers_in_aps_reach_the_device_as_they_were_written() {
+    // Found by fuzzing: they were read as floating-point numbers and drifted with every reading.
+    let number = "1777777777777777777777777.50";
+    let body = format!(r#"{{"interests":["a"],"apns":{{"aps":{{"badge":{number}}}}}}}"#);
+    let request = PublishRequest::parse(AudienceKind::Interests, body.as_bytes()).unwrap();
+    let stored = serde_json::to_string(&request.payloads).unwrap();
+    let again: Payloads = serde_json::from_str(&stored).unwrap();
+    for payloads in [&request.payloads, &again] {
+        let sent = payloads.apns.as_ref().unwrap().render(&origin()).body;
+        assert!(String::from_utf8(sent).unwrap().contains(number));
+    }
+}
+
+#[test]
 fn the_legacy_fcm_shape_becomes_v1() {
     let sent = fcm(json!({
         "notification": {
