@@ -10,6 +10,9 @@ from .database import INSTANCE, SECRET_KEY, url
 
 DELIVERIES = re.compile(r'^heliostat_deliveries_total\{(?=.*gateway="(\w+)")(?=.*outcome="(\w+)").*\} (\d+)', re.M)
 
+# One instance asks for more here than is granted by default.
+UNLIMITED = {"HELIOSTAT_LIMITS_PUBLISHES_PER_SECOND_MAX": "0"}
+
 TITLE = "Line 7 is closed"
 BODY = "From Monday the 7 ends at Central Station; take the 12 from there. We are sorry for the detour."
 ARTICLE = "2026-11-23-line-7-is-closed-from-monday-until-christmas"
@@ -69,7 +72,7 @@ class Server:
 def serving(bench, database, core=processes.SENDER_CORE, gateway_url=None, under=(), **settings):
     """A server on a database for as long as the block runs; `under` a tool that watches it."""
     port = processes.free_port()
-    environment = bench.environment(gateway_url) | settings
+    environment = bench.environment(gateway_url) | UNLIMITED | settings
     command = [*under, bench.binary, "serve", "--listen", f"127.0.0.1:{port}", "--database", url(database)]
     with processes.running(command, core, environment, bench.work / "heliostat.log") as process:
         server = Server(process, port)

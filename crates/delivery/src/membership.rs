@@ -39,12 +39,10 @@ impl Sharers {
         self.0.load(Ordering::Relaxed).max(1)
     }
 
-    pub(crate) fn set(&self, workers: u64) {
-        let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        let before = self.0.swap(workers, Ordering::Relaxed);
-        if before != workers {
-            tracing::info!(workers, "this many nodes deliver now");
-        }
+    /// Whether it was another number before.
+    pub(crate) fn set(&self, count: u64) -> bool {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        self.0.swap(count, Ordering::Relaxed) != count
     }
 }
 
@@ -56,6 +54,8 @@ pub(crate) struct Membership {
     pub(crate) node: Uuid,
     pub(crate) is_worker: bool,
     pub(crate) sharers: Sharers,
+    /// All nodes, those that do not deliver too.
+    pub(crate) nodes: Sharers,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -85,7 +85,11 @@ impl Membership {
             is_worker: self.is_worker,
         };
         let population = self.store.present(presence, now).await?;
-        self.sharers.set(population.workers);
+        if self.sharers.set(population.workers) {
+            let workers = population.workers;
+            tracing::info!(workers, "this many nodes deliver now");
+        }
+        self.nodes.set(population.nodes);
         Ok(())
     }
 

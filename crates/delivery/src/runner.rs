@@ -154,6 +154,7 @@ impl Settings {
             node: leases.owner,
             is_worker: self.is_worker,
             sharers: Sharers::default(),
+            nodes: Sharers::default(),
             stopping,
         }
     }
@@ -357,6 +358,12 @@ impl Runner {
             teller,
         };
         (runner, parts)
+    }
+
+    /// Among how many nodes on the same store what is granted to all of them is divided: those that were alive when this one
+    /// looked last, itself at least.
+    pub fn nodes(&self) -> u32 {
+        self.shared.membership.nodes.count()
     }
 
     /// Tells the other nodes of this one, before anybody relies on it. Afterwards it does so by itself.

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::http::{ANSWER_BODY_LENGTH_MAX, Answer};
 use crate::{apns, fcm, webpush};
 
-pub use crate::http::RETRY_AFTER_MAX;
+/// The longest wait that is honoured.
+pub const RETRY_AFTER_MAX: std::time::Duration = crate::http::RETRY_AFTER_MAX;
 
 /// An answer as the outbound client hands it on; `None` where no answer can have this status or header.
 #[derive(Debug)]

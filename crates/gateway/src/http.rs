@@ -33,7 +33,7 @@ use crate::{Config, GatewayError};
 pub use guard::{Guard, Refused};
 pub(crate) use pool::Destination;
 #[cfg(feature = "fuzzing")]
-pub use retry_after::RETRY_AFTER_MAX;
+pub(crate) use retry_after::RETRY_AFTER_MAX;
 pub(crate) use retry_after::retry_after;
 pub(crate) use target::Target;
 pub use tls::client_config as client_tls;

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::config::{Config, ConfigError, Database, Outbound, Roles};
 use crate::http::{self, Api, Shared};
+use crate::limits::Admission;
 use crate::tls::TlsError;
 use front::Front;
 
@@ -161,8 +162,8 @@ impl App {
             clock,
             public_url,
             public_url_set: config.public_url,
-            request_timeout: config.limits.request_timeout,
-            lists: config.limits.lists,
+            admission: Admission::new(config.limits.rates),
+            limits: config.limits,
             metrics_apart: front.operations_addr.is_some(),
             proxies: config.proxies,
             log_addresses: config.log.client_addresses,

@@ -22,6 +22,8 @@ use ipnet::IpNet;
 use store::postgres::PostgresSettings;
 use url::Url;
 
+use crate::limits::RateLimits;
+
 pub use database::Database;
 pub use inbound::{Acme, ForwardedBy, Proxies, Tls, TlsFiles};
 pub use remote::Remote;
@@ -186,6 +188,16 @@ pub struct Limits {
     pub http2_streams_max: u32,
     /// What a publish in lines may have.
     pub lists: ListLimits,
+    /// Connections of one address at once; zero is no limit.
+    pub connections_per_address_max: usize,
+    /// Bytes of a request's URL.
+    pub url_bytes_max: usize,
+    /// How deep the values of a body may be nested.
+    pub json_depth_max: usize,
+    /// HTTP/2 streams that a caller, or its mistakes, may have reset before the connection is ended.
+    pub http2_resets_max: usize,
+    /// How often callers may ask.
+    pub rates: RateLimits,
 }
 
 /// How much a publish in lines may have.

@@ -15,6 +15,7 @@ pub(crate) mod extract;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
+mod json_depth;
 mod leftover;
 mod lines;
 mod local;
@@ -27,7 +28,6 @@ mod reporting_api;
 mod router;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use delivery::instances::{Instance, Instances};
 use delivery::runner::Runner;
@@ -40,7 +40,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::config::{ListLimits, Proxies};
+use crate::config::{Limits, Proxies};
+use crate::limits::Admission;
 use error::ApiError;
 
 pub(crate) use local::Local;
@@ -72,10 +73,10 @@ pub(crate) struct Shared {
     pub(crate) log_addresses: bool,
     /// The same, if the operator said so.
     pub(crate) public_url_set: Option<String>,
-    /// How long a request may take, its body included.
-    pub(crate) request_timeout: Duration,
-    /// How much a publish in lines may have.
-    pub(crate) lists: ListLimits,
+    /// What bounds a request.
+    pub(crate) limits: Limits,
+    /// Who may ask how often.
+    pub(crate) admission: Admission,
     /// Cancelled once the server is to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -96,6 +97,11 @@ impl Api {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Among how many servers what is granted to all of them is divided.
+    fn nodes(&self) -> u32 {
+        self.shared.runner.nodes()
     }
 
     fn is_stopping(&self) -> bool {

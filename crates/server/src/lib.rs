@@ -13,6 +13,7 @@ pub mod telemetry;
 
 mod dashboard;
 mod http;
+pub mod limits;
 mod tls;
 
 pub use tls::TlsError;

@@ -19,6 +19,7 @@ use crate::admin::Admin;
 use crate::app::{self, StartError};
 use crate::config::Config;
 use crate::http::{self as api, Api, Shared};
+use crate::limits::Admission;
 
 /// The admin API on an opened database.
 pub struct Local {

@@ -8,7 +8,7 @@ use domain::clock::Timestamp;
 use http::{HeaderMap, header};
 
 /// The longest wait that is honoured.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// How long the answer asks to wait, at most [`RETRY_AFTER_MAX`]. `None` where it does not ask, or not in a known form.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {

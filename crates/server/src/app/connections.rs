@@ -13,6 +13,7 @@ use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::config::Limits;
 use crate::http::Peer;
+use crate::limits::AddressPlaces;
 use crate::tls;
 
 /// How long to wait after a connection could not be accepted, most often for want of file descriptors.
@@ -39,6 +41,8 @@ pub(super) struct Connections {
     pub(super) router: Router,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) limits: Limits,
+    /// Proxies, which stand for many callers.
+    pub(super) trusted: Arc<[IpNet]>,
     /// Cancelled when the server is to stop.
     pub(super) stopping: CancellationToken,
     /// Cancelled when what is left is to be cut off.
@@ -63,6 +67,7 @@ impl Connections {
     /// Accepts until the server stops.
     pub(super) async fn accept(self, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let places_of_address = AddressPlaces::new(self.limits.connections_per_address_max);
         loop {
             // Without a place, nobody is let in: the rest waits in the kernel's queue.
             let place = tokio::select! {
@@ -75,12 +80,18 @@ impl Connections {
             };
             match accepted {
                 Ok((stream, address)) => {
+                    let from = address.ip().to_canonical();
+                    let is_proxy = self.trusted.iter().any(|network| network.contains(&from));
+                    let Some(place_of_address) = places_of_address.take(from, is_proxy) else {
+                        metrics::counter!("heliostat_http_connections_refused_total").increment(1);
+                        continue;
+                    };
                     let connection = self.clone();
                     self.tasks.spawn(async move {
                         metrics::gauge!("heliostat_http_connections").increment(1.0);
                         connection.run(stream, address).await;
                         metrics::gauge!("heliostat_http_connections").decrement(1.0);
-                        drop(place);
+                        drop((place, place_of_address));
                     });
                 }
                 Err(error) => {
@@ -163,6 +174,9 @@ impl Connections {
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(limits.header_timeout)
             .max_concurrent_streams(limits.http2_streams_max)
+            // CVE-2023-44487 and its kin: streams that are reset cost the caller nothing and us something.
+            .max_pending_accept_reset_streams(limits.http2_resets_max)
+            .max_local_error_reset_streams(limits.http2_resets_max)
             .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
         builder
     }

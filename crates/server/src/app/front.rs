@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use domain::clock::Clock;
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ pub(super) struct Front {
     pub(super) operations_addr: Option<SocketAddr>,
     tls: Option<TlsAcceptor>,
     limits: Limits,
+    trusted: Arc<[IpNet]>,
 }
 
 impl Front {
@@ -51,6 +53,7 @@ impl Front {
             operations_addr,
             tls,
             limits: config.limits.clone(),
+            trusted: config.proxies.trusted.as_slice().into(),
         })
     }
 
@@ -67,6 +70,7 @@ impl Front {
             router,
             tls: self.tls,
             limits: self.limits,
+            trusted: self.trusted,
             stopping: stopping.clone(),
             cut: cut.clone(),
             tasks: tasks.clone(),

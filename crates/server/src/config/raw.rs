@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
+use crate::limits::RateLimits;
+
 use super::database::{self, RawPostgres};
 use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Remote, Roles};
 use inbound::{RawAcme, RawMetrics, RawProxies, RawTls};
@@ -79,6 +81,13 @@ struct RawOutbound {
 #[serde(deny_unknown_fields)]
 struct RawLimits {
     connections_max: i64,
+    connections_per_address_max: i64,
+    url_bytes_max: i64,
+    json_depth_max: i64,
+    http2_resets_max: i64,
+    publishes_per_second_max: i64,
+    registrations_per_address_per_minute_max: i64,
+    registrations_per_instance_per_minute_max: i64,
     header_bytes_max: i64,
     header_timeout_secs: i64,
     request_timeout_secs: i64,
@@ -369,6 +378,38 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         http2_streams_max: u32::try_from(streams)
             .map_err(|_| invalid("limits.http2_streams_max", "is too large"))?,
         lists: list_limits(raw)?,
+        connections_per_address_max: count(
+            "limits.connections_per_address_max",
+            raw.connections_per_address_max,
+            0,
+            1_000_000,
+        )?,
+        url_bytes_max: count("limits.url_bytes_max", raw.url_bytes_max, 2048, 1 << 16)?,
+        // What a value is read with goes no deeper than 127.
+        json_depth_max: count("limits.json_depth_max", raw.json_depth_max, 8, 120)?,
+        http2_resets_max: count("limits.http2_resets_max", raw.http2_resets_max, 1, 100_000)?,
+        rates: rate_limits(raw)?,
+    })
+}
+
+fn rate_limits(raw: &RawLimits) -> Result<RateLimits, ConfigError> {
+    let rate = |key: &'static str, value: i64| {
+        u32::try_from(within(key, value, 0, 1_000_000_000)?)
+            .map_err(|_| invalid(key, "is too large"))
+    };
+    Ok(RateLimits {
+        publishes_per_second_max: rate(
+            "limits.publishes_per_second_max",
+            raw.publishes_per_second_max,
+        )?,
+        registrations_per_address_per_minute_max: rate(
+            "limits.registrations_per_address_per_minute_max",
+            raw.registrations_per_address_per_minute_max,
+        )?,
+        registrations_per_instance_per_minute_max: rate(
+            "limits.registrations_per_instance_per_minute_max",
+            raw.registrations_per_instance_per_minute_max,
+        )?,
     })
 }
 

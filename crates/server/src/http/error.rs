@@ -15,6 +15,8 @@ use domain::user::{DEVICES_PER_USER_AND_PLATFORM_MAX, InvalidUserId, USER_ID_LEN
 use http::{HeaderValue, StatusCode, header};
 use store::StoreError;
 
+use crate::limits::TooOften;
+
 /// How long a caller is asked to wait before another attempt, in seconds.
 const RETRY_AFTER_SECS: &str = "1";
 
@@ -98,6 +100,12 @@ pub(crate) enum ApiError {
         /// Whether the caller repeats a 422 for ever.
         retried_if_unprocessable: bool,
     },
+    #[error("too often; try again in {} s", .0.retry_after_secs())]
+    TooOften(TooOften),
+    #[error("the URL is too long, it may have {max} bytes")]
+    UrlTooLong { max: usize },
+    #[error("the body is nested too deep, values may be nested {max} deep")]
+    TooDeep { max: usize },
     #[error("the request took too long")]
     TooSlow,
     #[error("too much is waiting; try again")]
@@ -144,6 +152,8 @@ impl ApiError {
             Self::BeamsToken(error) => beams_token_status(error),
             // Too large is 400, not 413: Beams documents it so, and mobile SDKs repeat a 413 for ever.
             Self::BadPath
+            | Self::UrlTooLong { .. }
+            | Self::TooDeep { .. }
             | Self::NotJsonContent
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken
@@ -166,6 +176,7 @@ impl ApiError {
             | Self::Publish(_)
             | Self::Line { .. }
             | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow | Self::Busy | Self::Unavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -190,6 +201,7 @@ impl ApiError {
                 StatusCode::CONFLICT => "Conflict",
                 StatusCode::TOO_MANY_REQUESTS => "Too many requests",
                 StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable entity",
+                StatusCode::TOO_MANY_REQUESTS => "Too many requests",
                 StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
                 _ => "Internal server error",
             },
@@ -232,6 +244,10 @@ impl IntoResponse for ApiError {
         let mut response = (status, [(header::CONTENT_TYPE, json)], body).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let wait = HeaderValue::from_static(RETRY_AFTER_SECS);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
+        if let Self::TooOften(too_often) = &self {
+            let wait = HeaderValue::from(too_often.retry_after_secs());
             response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
         if status == StatusCode::UNAUTHORIZED {

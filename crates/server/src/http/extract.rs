@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::{Api, json_depth};
 
 /// How much of a body beyond its limit is read and thrown away, so that the caller reads the refusal instead of finding
 /// the connection cut while it still sends.
@@ -144,12 +145,13 @@ pub(crate) struct JsonObject<const MAX: usize>(pub(crate) Fields);
 /// documents.
 pub(crate) struct Fields(Map<String, Value>);
 
-impl<const MAX: usize, S: Sync> FromRequest<S> for JsonObject<MAX> {
+impl<const MAX: usize> FromRequest<Api> for JsonObject<MAX> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         JsonContent::check(request.headers())?;
         let body = read_body(request.into_body(), MAX).await?;
+        json_depth::check(&body, api.shared.limits.json_depth_max)?;
         serde_json::from_slice(&body)
             .map(|fields| Self(Fields(fields)))
             .map_err(|_| ApiError::NotAnObject)

@@ -25,6 +25,7 @@ use http::{HeaderName, HeaderValue};
 use super::Api;
 use super::error::ApiError;
 use super::extract::{Bounded, PublishContent, Segments, json};
+use super::json_depth;
 
 pub(super) use described::Described;
 
@@ -70,6 +71,11 @@ async fn take(
     key: Option<IdempotencyKey>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let admitted = api
+        .shared
+        .admission
+        .publish(instance.id(), api.now(), api.nodes());
+    admitted.map_err(ApiError::TooOften)?;
     match content {
         PublishContent::Lines => lines::accept(api, instance, kind, key, request.into_body()).await,
         PublishContent::Object => {
@@ -87,6 +93,7 @@ async fn accept(
     key: Option<IdempotencyKey>,
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    json_depth::check(body, api.shared.limits.json_depth_max)?;
     let request = PublishRequest::parse(kind, body)?;
     let idempotency = key.map(|key| Idempotency {
         key,

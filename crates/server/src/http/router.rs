@@ -66,14 +66,26 @@ fn bounded(routes: Router<Api>, api: Api) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(leftover::read))
+        .layer(from_fn_with_state(api.clone(), short_enough))
         .layer(from_fn_with_state(api.clone(), in_time))
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }
 
+/// Refuses a request whose URL is too long to mean anything here.
+async fn short_enough(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    let max = api.shared.limits.url_bytes_max;
+    if length > max {
+        return ApiError::UrlTooLong { max }.into_response();
+    }
+    next.run(request).await
+}
+
 /// Ends a request that takes too long. What it was doing may or may not have happened, as with a connection that breaks.
 async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
-    tokio::time::timeout(api.shared.request_timeout, next.run(request))
+    tokio::time::timeout(api.shared.limits.request_timeout, next.run(request))
         .await
         .unwrap_or_else(|_| ApiError::TooSlow.into_response())
 }

@@ -1,5 +1,6 @@
 //! Connections: protocols, limits, and what happens to them when the server stops.
 
+mod floods;
 mod renewal;
 mod tls;
 

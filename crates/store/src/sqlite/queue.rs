@@ -1,7 +1,8 @@
 //! A bounded queue between async callers and threads that block.
 //!
 //! Callers never wait: a full queue refuses at once. Threads sleep until something comes. Once closed, it takes nothing
-//! more, and hands out what it has before it tells the threads to end.
+//! more, and hands out what it has before it tells the threads to end. It has two lanes, so that what strangers may ask for
+//! neither fills the queue for the rest nor makes a group long that the rest waits for.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,18 @@ pub(super) enum Refused {
     Closed,
 }
 
+/// Who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Whoever has proved something, and what the server does by itself: publishes, deliveries, administration.
+    Own,
+    /// What devices ask for, which anybody can in any number.
+    Devices,
+}
+
+/// Devices get one part in so many of a group, whether others wait or not, and of the queue.
+const DEVICES_SHARE: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -24,14 +37,22 @@ pub(super) struct Queue<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    items: VecDeque<T>,
+    own: VecDeque<T>,
+    devices: VecDeque<T>,
     closed: bool,
+}
+
+impl<T> State<T> {
+    fn len(&self) -> usize {
+        self.own.len() + self.devices.len()
+    }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(length_max: usize) -> Self {
         let state = State {
-            items: VecDeque::new(),
+            own: VecDeque::new(),
+            devices: VecDeque::new(),
             closed: false,
         };
         Self {
@@ -46,25 +67,33 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, item: T) -> Result<(), Refused> {
+    /// Each lane has a length of its own.
+    pub(super) fn push(&self, lane: Lane, item: T) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.items.len() >= self.length_max {
+        let (items, most) = match lane {
+            Lane::Own => (&mut state.own, self.length_max),
+            Lane::Devices => {
+                let most = self.length_max.div_ceil(DEVICES_SHARE);
+                (&mut state.devices, most)
+            }
+        };
+        if items.len() >= most {
             return Err(Refused::Full);
         }
-        state.items.push_back(item);
+        items.push_back(item);
         drop(state);
         self.arrived.notify_one();
         Ok(())
     }
 
-    /// Waits for an item, then moves what is there, at most `max` items, into `group`. `false` once the queue is closed
-    /// and empty.
+    /// Waits for an item, then moves what is there, at most `max` items and at most a share of them for devices, into `group`.
+    /// `false` once the queue is closed and empty.
     pub(super) fn take(&self, group: &mut Vec<T>, max: usize) -> bool {
         let mut state = self.lock();
-        while state.items.is_empty() {
+        while state.len() == 0 {
             if state.closed {
                 return false;
             }
@@ -73,8 +102,13 @@ impl<T> Queue<T> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let count = state.items.len().min(max.max(1));
-        group.extend(state.items.drain(..count));
+        let max = max.max(1);
+        let devices = state.devices.len().min(max.div_ceil(DEVICES_SHARE));
+        // Even a group of one comes round to devices.
+        let room = max.saturating_sub(devices).max(1);
+        let own = state.own.len().min(room);
+        group.extend(state.own.drain(..own));
+        group.extend(state.devices.drain(..devices));
         true
     }
 
@@ -84,7 +118,7 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().items.len()
+        self.lock().len()
     }
 }
 
@@ -95,16 +129,41 @@ mod tests {
     #[test]
     fn it_refuses_when_full_or_closed_and_hands_out_the_rest() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push(1), Ok(()));
-        assert_eq!(queue.push(2), Ok(()));
-        assert_eq!(queue.push(3), Err(Refused::Full));
+        let push = |item| queue.push(Lane::Own, item);
+        assert_eq!(push(1), Ok(()));
+        assert_eq!(push(2), Ok(()));
+        assert_eq!(push(3), Err(Refused::Full));
         queue.close();
-        assert_eq!(queue.push(3), Err(Refused::Closed));
+        assert_eq!(push(3), Err(Refused::Closed));
         let mut group = Vec::new();
         assert!(queue.take(&mut group, 1));
         assert_eq!(group, [1]);
         assert!(queue.take(&mut group, 9));
         assert_eq!(group, [1, 2]);
         assert!(!queue.take(&mut group, 9));
+    }
+
+    #[test]
+    fn devices_fill_their_own_lane_alone_and_wait_in_no_one_s_way() {
+        let queue = Queue::new(8);
+        while queue.push(Lane::Devices, "device").is_ok() {}
+        assert_eq!(queue.len(), 2);
+        for _ in 0..8 {
+            assert_eq!(queue.push(Lane::Own, "own"), Ok(()));
+        }
+        let mut group = Vec::new();
+        assert!(queue.take(&mut group, 4));
+        assert_eq!(group, ["own", "own", "own", "device"]);
+        group.clear();
+        assert!(queue.take(&mut group, 100));
+        assert_eq!(group, ["own", "own", "own", "own", "own", "device"]);
+        // Alone, they make no long group either.
+        let queue = Queue::new(4000);
+        for _ in 0..1000 {
+            assert_eq!(queue.push(Lane::Devices, "device"), Ok(()));
+        }
+        group.clear();
+        assert!(queue.take(&mut group, 100));
+        assert_eq!(group.len(), 25);
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::error::unavailable;
-use super::queue::{Queue, Refused};
+use super::queue::{Lane, Queue, Refused};
 use super::schema;
 use crate::StoreError;
 
@@ -62,6 +62,23 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.run_in(Lane::Own, work).await
+    }
+
+    /// [`Readers::run`] for what devices ask for, of which others must not have to wait.
+    pub(super) async fn run_for_devices<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_in(Lane::Devices, work).await
+    }
+
+    async fn run_in<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (caller, answer) = oneshot::channel();
         let read: Read = Box::new(move |connection| {
             // A caller who went away does not want to know.
@@ -69,10 +86,12 @@ impl Readers {
                 let _ = caller.send(in_transaction(connection, work));
             }
         });
-        self.queue.push(read).map_err(|refused| match refused {
-            Refused::Full => StoreError::Busy,
-            Refused::Closed => unavailable("the store is closed"),
-        })?;
+        self.queue
+            .push(lane, read)
+            .map_err(|refused| match refused {
+                Refused::Full => StoreError::Busy,
+                Refused::Closed => unavailable("the store is closed"),
+            })?;
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Corrupt("a read panicked".into())))

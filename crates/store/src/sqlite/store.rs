@@ -117,7 +117,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
         self.writer
-            .run(move |c| devices::register(c, &registration, fresh, now))
+            .run_for_devices(move |c| devices::register(c, &registration, fresh, now))
             .await
     }
 
@@ -127,13 +127,13 @@ impl Store for SqliteStore {
         id: DeviceId,
     ) -> Result<Option<DeviceRecord>, StoreError> {
         self.readers
-            .run(move |c| devices::one(c, instance, id))
+            .run_for_devices(move |c| devices::one(c, instance, id))
             .await
     }
 
     async fn delete_device(&self, instance: InstanceId, id: DeviceId) -> Result<bool, StoreError> {
         self.writer
-            .run(move |c| devices::delete(c, instance, id))
+            .run_for_devices(move |c| devices::delete(c, instance, id))
             .await
     }
 
@@ -144,7 +144,7 @@ impl Store for SqliteStore {
         metadata: DeviceMetadata,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run(move |c| devices::set_metadata(c, instance, id, &metadata))
+            .run_for_devices(move |c| devices::set_metadata(c, instance, id, &metadata))
             .await
     }
 
@@ -156,7 +156,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run(move |c| devices::set_gateway_token(c, instance, id, &token, now))
+            .run_for_devices(move |c| devices::set_gateway_token(c, instance, id, &token, now))
             .await
     }
 
@@ -187,7 +187,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Option<InterestPage>, StoreError> {
         self.readers
-            .run(move |c| interests::page(c, instance, id, after.as_ref(), limit))
+            .run_for_devices(move |c| interests::page(c, instance, id, after.as_ref(), limit))
             .await
     }
 
@@ -198,7 +198,7 @@ impl Store for SqliteStore {
         interests: Vec<InterestName>,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run(move |c| interests::set(c, instance, id, &interests))
+            .run_for_devices(move |c| interests::set(c, instance, id, &interests))
             .await
     }
 
@@ -210,7 +210,7 @@ impl Store for SqliteStore {
         interests_max: usize,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run(move |c| interests::add(c, instance, id, &interest, interests_max))
+            .run_for_devices(move |c| interests::add(c, instance, id, &interest, interests_max))
             .await
     }
 
@@ -221,7 +221,7 @@ impl Store for SqliteStore {
         interest: InterestName,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run(move |c| interests::remove(c, instance, id, &interest))
+            .run_for_devices(move |c| interests::remove(c, instance, id, &interest))
             .await
     }
 
@@ -468,7 +468,9 @@ impl Store for SqliteStore {
     }
 
     async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError> {
-        self.writer.run(move |c| events::record(c, &events)).await
+        self.writer
+            .run_for_devices(move |c| events::record(c, &events))
+            .await
     }
 
     async fn queue_depth(&self, now: Timestamp) -> Result<QueueDepth, StoreError> {

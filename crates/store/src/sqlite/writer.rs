@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::SqliteSettings;
 use super::error::unavailable;
-use super::queue::{Queue, Refused};
+use super::queue::{Lane, Queue, Refused};
 use crate::StoreError;
 
 /// After how many commits the size of the log is looked at.
@@ -155,6 +155,23 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.run_in(Lane::Own, work).await
+    }
+
+    /// [`Writer::run`] for what devices ask for, of which others must not have to wait.
+    pub(super) async fn run_for_devices<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_in(Lane::Devices, work).await
+    }
+
+    async fn run_in<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (caller, answer) = oneshot::channel();
         let task = Task {
             work,
@@ -162,7 +179,7 @@ impl Writer {
             caller,
         };
         self.queue
-            .push(Box::new(task))
+            .push(lane, Box::new(task))
             .map_err(|refused| match refused {
                 Refused::Full => StoreError::Busy,
                 Refused::Closed => unavailable("the store is closed"),

@@ -19,6 +19,11 @@ pub(crate) async fn delete(
     caller: Caller,
     uri: Uri,
 ) -> Result<(), ApiError> {
+    let admitted = api
+        .shared
+        .admission
+        .deletion(instance.id(), api.now(), api.nodes());
+    admitted.map_err(ApiError::TooOften)?;
     let user = user_id(uri.path(), caller)?;
     let devices = api.store().delete_user(instance.id(), user).await?;
     tracing::info!(instance = %instance.id(), devices, "deleted a user and {devices} devices");

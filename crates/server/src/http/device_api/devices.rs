@@ -13,6 +13,7 @@ use store::console::{Trace, TraceKind};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, instance_id, json};
+use crate::http::origin::Origin;
 
 /// The largest body of a registration, in bytes: token and metadata at their longest, and as much again for what Android
 /// adds (ids of an older SDK) and is ignored.
@@ -23,11 +24,17 @@ const REGISTRATION_LENGTH_MAX: usize = 4 * (GATEWAY_TOKEN_LENGTH_MAX + DEVICE_ME
 pub(crate) async fn register(
     State(api): State<Api>,
     Segments((instance, platform)): Segments<(String, String)>,
+    origin: Origin,
     JsonObject(body): JsonObject<REGISTRATION_LENGTH_MAX>,
 ) -> Result<Response, ApiError> {
     let platform = Platform::parse(&platform).ok_or(ApiError::RouteNotFound)?;
     let instance = instance_id(&instance)?;
     let registration = registration(instance, platform, body)?;
+    // Who is not admitted, or names no instance, costs no turn of the one who writes.
+    api.instance(instance).await?;
+    let admission = &api.shared.admission;
+    let admitted = admission.registration(Some(origin.address), instance, api.now(), api.nodes());
+    admitted.map_err(ApiError::TooOften)?;
     if let GatewayToken::Web(subscription) = &registration.token {
         let guard = api.shared.gateways.guard();
         // The reason stays here: it would tell strangers about the network behind this server.

@@ -23,6 +23,7 @@ use store::lookup::AudienceCount;
 use super::{answer, dry_run};
 use crate::http::Api;
 use crate::http::error::ApiError;
+use crate::http::json_depth;
 use crate::http::lines::BodyLines;
 
 /// The longest line but the first, in bytes: the longest user id and values, written with escapes.
@@ -39,7 +40,7 @@ pub(super) async fn accept(
     body: Body,
 ) -> Result<Response, ApiError> {
     let fingerprint = Fingerprinting::begin(kind.as_str());
-    let mut lines = BodyLines::new(body, api.shared.lists.bytes_max, fingerprint);
+    let mut lines = BodyLines::new(body, api.shared.limits.lists.bytes_max, fingerprint);
     match read(api, instance, kind, key.is_some(), &mut lines).await {
         Ok((request, read)) => {
             let key = key.map(|key| (key, lines));
@@ -66,7 +67,9 @@ async fn read(
     lines: &mut BodyLines,
 ) -> Result<(PublishLines, Read), ApiError> {
     let first = lines.next(PUBLISH_BODY_LENGTH_MAX).await?;
-    let request = PublishLines::parse(kind, &first.unwrap_or_default())?;
+    let first = first.unwrap_or_default();
+    json_depth::check(&first, api.shared.limits.json_depth_max)?;
+    let request = PublishLines::parse(kind, &first)?;
     if request.request().dry_run || !has_key {
         request.request().check_times(api.now())?;
     }
@@ -91,7 +94,7 @@ async fn interests(
     request: &PublishLines,
     lines: &mut BodyLines,
 ) -> Result<BTreeSet<domain::interest::InterestName>, ApiError> {
-    let max = api.shared.lists.interests_max;
+    let max = api.shared.limits.lists.interests_max;
     let mut names = BTreeSet::new();
     while let Some(line) = lines.next(LINE_LENGTH_MAX).await? {
         if let Line::Interest(name) = parse(request, &line, lines.number())? {
@@ -153,7 +156,7 @@ impl Users {
         request: &PublishLines,
         lines: &mut BodyLines,
     ) -> Result<(), ApiError> {
-        let max = api.shared.lists.users_max;
+        let max = api.shared.limits.lists.users_max;
         while let Some(line) = lines.next(LINE_LENGTH_MAX).await? {
             let number = lines.number();
             let Line::User(user, values) = parse(request, &line, number)? else {

@@ -106,10 +106,59 @@ async fn a_group_has_a_bound() {
 }
 
 #[tokio::test]
+async fn a_flood_of_registrations_neither_pushes_out_a_publish_nor_makes_it_wait_for_more_than_a_group()
+ {
+    let folder = Folder::new();
+    let settings = SqliteSettings {
+        queue_length: 400,
+        group_max: 40,
+        ..SqliteSettings::default()
+    };
+    let store = Arc::new(SqliteStore::open(&folder.path(), settings).await.unwrap());
+    let instance = instance(&store).await;
+    let release = hold(&store).await;
+    let before = store.statistics();
+    let mut flood = tokio::task::JoinSet::new();
+    for number in 0..1000 {
+        let store = Arc::clone(&store);
+        flood.spawn(async move {
+            let fresh = DeviceId::random(Platform::Fcm);
+            let registered = store.register_device(registration(instance, number), fresh, NOW);
+            registered.await.is_ok()
+        });
+    }
+    // A quarter of the queue is theirs; the rest of the thousand is refused.
+    until_waiting(&store, 100).await;
+    let own = Arc::clone(&store);
+    let mut publish = tokio::task::JoinSet::new();
+    publish.spawn(async move {
+        // What a publish is to the writer; which statements it has does not matter.
+        let work = |connection: &Connection| insert(connection, "published");
+        own.writer.run(work).await.unwrap();
+        own.statistics()
+    });
+    until_waiting(&store, 101).await;
+    drop(release);
+    let at_publish = publish.join_next().await.unwrap().unwrap();
+    let behind = at_publish.operations - before.operations;
+    // The one that held up, then the publish's own group, of which devices have a quarter; another may be done already when it
+    // is looked at.
+    assert!(behind <= 2 + 10 + 10, "{behind} came before the publish");
+    let taken = flood
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|taken| *taken)
+        .count();
+    assert_eq!(taken, 100);
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let folder = Folder::new();
     let settings = SqliteSettings {
-        queue_length: 3,
+        // Three of them for devices.
+        queue_length: 12,
         ..SqliteSettings::default()
     };
     let store = Arc::new(SqliteStore::open(&folder.path(), settings).await.unwrap());
