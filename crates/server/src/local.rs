@@ -69,8 +69,8 @@ impl Local {
             metrics_apart: false,
             proxies: config.proxies.clone(),
             log_addresses: false,
-            request_timeout: config.limits.request_timeout,
-            lists: config.limits.lists,
+            admission: Admission::new(config.limits.rates),
+            limits: config.limits.clone(),
             stopping: CancellationToken::new(),
         };
         let router = api::Local::new(Api {
