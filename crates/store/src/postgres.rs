@@ -3,7 +3,7 @@
 //! A call takes a connection out of a bounded pool, does its work in one transaction and gives it back; none is held while
 //! anything else is waited for. Where transactions meet, rows are locked in the order job, publish, retries, devices, users;
 //! what collides all the same is done again, a bounded number of times. SQL stands in this folder alone, a file for each noun,
-//! as plain functions on a [`session`] that run inside a transaction somebody else began.
+//! as plain functions on a session that run inside a transaction somebody else began.
 
 mod accept;
 mod administration;

@@ -108,6 +108,21 @@ fn line(number: usize) -> DeviceImport {
     }
 }
 
+async fn list_of(store: &Arc<dyn Store>, instance: InstanceId, ids: &[&str]) -> Audience {
+    let number = store.begin_list(instance, at(5)).await.unwrap();
+    let listed = |id: &&str| Listed {
+        user: user(id),
+        values: None,
+    };
+    let listed: Vec<_> = ids.iter().map(listed).collect();
+    let extended = store.extend_list(number, 0, listed).await.unwrap();
+    assert_eq!(extended, None);
+    Audience::List(UserList {
+        number,
+        users: ids.len() as u64,
+    })
+}
+
 async fn fill(store: &Arc<dyn Store>) -> Filled {
     let (instance, empty) = (instance(store).await, instance(store).await);
     let new = NewCredential {
@@ -155,17 +170,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
     let cancelled = accept(store, new(keyed, to_users(&["user-2"]), Some(once()))).await;
     let called_off = store.cancel_publish(instance, cancelled, at(4)).await;
     assert_eq!(called_off.unwrap(), Cancelled::Done);
-    let list = store.begin_list(instance, at(5)).await.unwrap();
-    let users = ["user-3", "user-4"].map(|id| Listed {
-        user: user(id),
-        values: None,
-    });
-    let extended = store.extend_list(list, 0, users.to_vec()).await.unwrap();
-    assert_eq!(extended, None);
-    let audience = Audience::List(UserList {
-        number: list,
-        users: 2,
-    });
+    let audience = list_of(store, instance, &["user-3", "user-4"]).await;
     let to_list = publish(instance, &[Platform::Fcm]);
     let to_list = accept(store, new(to_list, audience, None)).await;
     let shared = store.share_token(TokenName::new("apns/x"), None, Sealed::from_bytes(vec![5]));

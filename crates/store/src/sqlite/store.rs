@@ -489,10 +489,8 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.run(instances::check).await?;
-        self.readers
-            .run(instances::configuration_version)
-            .await
-            .map(|_| ())
+        self.readers.run(instances::configuration_version).await?;
+        Ok(())
     }
 
     async fn close(&self) {
