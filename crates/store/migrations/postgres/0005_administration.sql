@@ -39,3 +39,6 @@ ALTER TABLE publishes ADD COLUMN has_payload bigint NOT NULL DEFAULT 1 CHECK (ha
 ALTER TABLE publishes ADD COLUMN has_names bigint NOT NULL DEFAULT 1 CHECK (has_names IN (0, 1));
 CREATE INDEX publishes_with_payload ON publishes (finished_at) WHERE finished_at IS NOT NULL AND has_payload = 1;
 CREATE INDEX publishes_with_names ON publishes (finished_at) WHERE finished_at IS NOT NULL AND has_names = 1;
+
+-- Lists that no publish has, for who looks for a user in them.
+CREATE INDEX lists_of_nobody_by_instance ON lists (instance, list) WHERE publish IS NULL;

@@ -24,7 +24,7 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Tables of one row, or few.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
     "store",
     "checks",
     "heliostat_schema",
@@ -34,6 +34,7 @@ const SMALL: [&str; 9] = [
     "nodes",
     "duties",
     "moves",
+    "admin_tokens",
 ];
 
 /// A step that would be slow on a large table, and why it is none here: file, table, reason.
