@@ -14,7 +14,7 @@ use domain::clock::{Clock, Timestamp};
 use domain::credential::Credential;
 use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
-use gateway::{Channel, Gateways};
+use gateway::{Channel, Gateways, Guard};
 use store::instances::{CredentialVersion, InstanceRecord};
 use store::{Store, StoreError};
 
@@ -170,6 +170,21 @@ impl Instances {
             vapid_public_key: record.vapid_public_key.clone(),
             ways,
         })
+    }
+
+    /// What opens their secrets.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The guard that URLs chosen by others have to pass.
+    pub fn guard(&self) -> &Guard {
+        self.gateways.guard()
+    }
+
+    /// What they send through.
+    pub(crate) fn gateways(&self) -> &Gateways {
+        &self.gateways
     }
 
     /// Writes down that a gateway refuses an instance's credential, or takes it again, once per change.

@@ -15,6 +15,7 @@ pub mod runner;
 pub mod shelf;
 pub mod trail;
 pub mod vault;
+pub mod webhooks;
 
 mod fanout;
 mod gate;

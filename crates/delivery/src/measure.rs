@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use domain::device::Platform;
 use domain::outcome::OutcomeKind;
+use domain::webhook::EventType;
 use metrics::{Counter, Histogram};
 use store::publishes::Tally;
+use store::webhooks::Next;
 
 /// Counts attempts. Looking a metric up by its labels costs more than counting, so each is looked up once.
 pub(crate) struct Attempts {
@@ -86,11 +88,62 @@ pub fn begin_at_zero() {
         metrics::counter!("heliostat_publishes_total", "audience" => audience).increment(0);
     }
     dead_devices(0);
+    metrics::counter!("heliostat_webhooks_disabled_total").increment(0);
+    let _ = metrics::histogram!("heliostat_webhook_attempt_seconds");
+    for event in EventType::CHOICES {
+        for outcome in ["delivered", "failed"] {
+            let labels = [("event", event.as_str()), ("outcome", outcome)];
+            metrics::counter!("heliostat_webhook_requests_total", &labels).increment(0);
+        }
+    }
+    for outcome in ["taken", "failed"] {
+        metrics::counter!("heliostat_webhook_attempts_total", "outcome" => outcome).increment(0);
+    }
+}
+
+/// An attempt at a webhook ended.
+pub(crate) fn webhook_attempt(taken: bool, took: Duration) {
+    let outcome = if taken { "taken" } else { "failed" };
+    metrics::counter!("heliostat_webhook_attempts_total", "outcome" => outcome).increment(1);
+    metrics::histogram!("heliostat_webhook_attempt_seconds").record(took);
+}
+
+/// A request to a webhook had its end, unless it is tried again.
+pub(crate) fn webhook_request(event: EventType, next: Next) {
+    let outcome = match next {
+        Next::Again(_) => return,
+        Next::Delivered => "delivered",
+        Next::GiveUp => "failed",
+    };
+    let labels = [("event", event.as_str()), ("outcome", outcome)];
+    metrics::counter!("heliostat_webhook_requests_total", &labels).increment(1);
+}
+
+/// A webhook failed for too long.
+pub(crate) fn webhook_disabled() {
+    metrics::counter!("heliostat_webhooks_disabled_total").increment(1);
 }
 
 /// Tells `/metrics` what the names mean.
 pub fn describe() {
     use metrics::{Unit, describe_counter, describe_histogram};
+    describe_counter!(
+        "heliostat_webhook_attempts_total",
+        "Attempts at webhooks, by whether the receiver took the request."
+    );
+    describe_histogram!(
+        "heliostat_webhook_attempt_seconds",
+        Unit::Seconds,
+        "How long receivers of webhooks took to answer."
+    );
+    describe_counter!(
+        "heliostat_webhook_requests_total",
+        "Requests to webhooks that were delivered or given up, by event."
+    );
+    describe_counter!(
+        "heliostat_webhooks_disabled_total",
+        "Webhooks that were disabled since they failed for too long."
+    );
     describe_counter!(
         "heliostat_publishes_total",
         "Publishes accepted, by audience."

@@ -10,6 +10,12 @@ use domain::instance::InstanceId;
 use domain::publish::{Publish, PublishId, PublishRequest};
 use store::publishes::{Lease, NewPublish, Once, Plan};
 
+use crate::runner::Settings;
+
+/// How many devices a page may have that is read by the transaction that accepts a publish. It holds up other writers, so
+/// no more than what the devices of a few users take.
+const FIRST_PAGE_MAX: usize = 32;
+
 /// How publishes are cut.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Planner {
@@ -22,6 +28,15 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
+    /// As a node is set up.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            job_span: settings.job_span,
+            jobs_max: settings.jobs_per_publish_max,
+            first_page_max: settings.page_length.min(FIRST_PAGE_MAX),
+        }
+    }
+
     /// A publish, ready to be accepted at `now`. With a lease, its jobs belong to this node from the start.
     pub(crate) fn plan(
         &self,
@@ -43,6 +58,7 @@ impl Planner {
             publish: Arc::new(publish),
             audience: request.audience,
             once,
+            webhook: None,
         };
         (new, self.cut(lease))
     }

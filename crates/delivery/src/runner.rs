@@ -31,10 +31,7 @@ use crate::retry::Retries;
 use crate::schedule::Schedule;
 use crate::sender::Sender;
 use crate::trail::{Teller, Trail};
-
-/// How many devices a page may have that is read by the transaction that accepts a publish. It holds up other writers, so
-/// no more than what the devices of a few users take.
-const FIRST_PAGE_MAX: usize = 32;
+use crate::webhooks::{Lane, WebhookSettings};
 
 /// How a node delivers.
 #[derive(Debug, Clone)]
@@ -67,6 +64,8 @@ pub struct Settings {
     pub jitter: Jitter,
     /// How long what is over is kept.
     pub keep: Keep,
+    /// How webhooks are told.
+    pub webhooks: WebhookSettings,
 }
 
 /// How long what is over is kept.
@@ -114,6 +113,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             jitter: Jitter::default(),
             keep: Keep::default(),
+            webhooks: WebhookSettings::default(),
         }
     }
 }
@@ -219,6 +219,7 @@ struct Parts {
     schedule: Schedule,
     membership: Membership,
     teller: Teller,
+    webhooks: Lane,
 }
 
 #[derive(Debug)]
@@ -226,6 +227,7 @@ struct Shared {
     settings: Settings,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    instances: Arc<Instances>,
     fanout: Fanout,
     planner: Planner,
     trail: Trail,
@@ -256,6 +258,7 @@ impl Runner {
             schedule,
             membership,
             teller,
+            webhooks,
         } = parts;
         let tasks = &runner.shared.tasks;
         tasks.spawn(membership.run());
@@ -263,6 +266,7 @@ impl Runner {
         if runner.shared.settings.is_worker {
             tasks.spawn(retries.run());
             tasks.spawn(janitor.run());
+            tasks.spawn(webhooks.run());
             tasks.spawn(schedule.run(runner.clone()));
             tasks.spawn(runner.clone().take_up());
         }
@@ -295,9 +299,10 @@ impl Runner {
         };
         let membership = settings.membership(&store, &leases, stopping.clone());
         let (trail, teller) = Trail::new(Arc::clone(&store), Arc::clone(&clock), stopping.clone());
+        let webhooks = Lane::new(settings.webhooks, &store, &instances, &clock, &stopping);
         let sender = settings.sender(
             &store,
-            instances,
+            Arc::clone(&instances),
             Arc::clone(&clock),
             membership.sharers.clone(),
             trail.clone(),
@@ -318,11 +323,7 @@ impl Runner {
             page_length: settings.page_length,
             express_pages: settings.express_pages,
         };
-        let planner = Planner {
-            job_span: settings.job_span,
-            jobs_max: settings.jobs_per_publish_max,
-            first_page_max: settings.page_length.min(FIRST_PAGE_MAX),
-        };
+        let planner = Planner::of(&settings);
         let schedule = Schedule {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -337,6 +338,7 @@ impl Runner {
             settings,
             store,
             clock,
+            instances,
             fanout,
             planner,
             trail,
@@ -356,6 +358,7 @@ impl Runner {
             schedule,
             membership,
             teller,
+            webhooks,
         };
         (runner, parts)
     }
@@ -386,10 +389,15 @@ impl Runner {
         let now = shared.clock.now();
         let (permit, lease) = self.enter();
         let once = idempotency.map(|idempotency| once(idempotency, now));
-        let (new, plan) = shared
+        let own_webhook = request.webhook.clone();
+        let (mut new, plan) = shared
             .planner
             .plan(instance.id(), request, once, now, lease);
         let id = new.publish.id;
+        if let Some(own) = &own_webhook {
+            let sealed = shared.instances.vault().seal_brought(id, own);
+            new.webhook = Some(sealed.map_err(|error| StoreError::Unavailable(Box::new(error)))?);
+        }
         let is_later = new.publish.send_at > new.publish.accepted_at;
         let told = shared.trail.of_publish(&new);
         let jobs = match shared.store.create_publish(new, plan).await? {

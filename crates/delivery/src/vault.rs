@@ -8,11 +8,15 @@ use domain::credential::{Credential, InvalidCredential};
 use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
 use domain::jws::Es256Key;
+use domain::publish::{OwnWebhook, PublishId};
 use domain::seal::{MasterKey, SealError, Sealed};
+use domain::webhook::{PublishWebhookUrl, WebhookId, WebhookSecret};
 use gateway::Token;
 use store::instances::{
     CredentialRecord, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyRecord,
 };
+use store::webhooks::{PublishWebhook, WebhookRecord};
+use zeroize::Zeroizing;
 
 use crate::shelf;
 
@@ -172,6 +176,80 @@ fn note_context(purpose: &str) -> String {
     format!("note/{purpose}")
 }
 
+/// What is sealed of a webhook that a publish brings along.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    pub(crate) url: PublishWebhookUrl,
+    pub(crate) request_body: String,
+}
+
+impl Vault {
+    /// A webhook's secret, to be kept.
+    pub fn seal_webhook_secret(
+        &self,
+        instance: InstanceId,
+        webhook: WebhookId,
+        secret: &WebhookSecret,
+    ) -> Result<Sealed, SealError> {
+        let context = webhook_context(instance, webhook);
+        self.0.seal(&context, secret.reveal().as_bytes())
+    }
+
+    /// The secret in a record; `None` if it has none.
+    pub(crate) fn open_webhook_secret(
+        &self,
+        instance: InstanceId,
+        record: &WebhookRecord,
+    ) -> Result<Option<WebhookSecret>, VaultError> {
+        let Some(sealed) = &record.secret else {
+            return Ok(None);
+        };
+        let bytes = self.0.open(&webhook_context(instance, record.id), sealed)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| VaultError::Key)?;
+        let secret = WebhookSecret::parse(record.scheme, text);
+        secret.map(Some).map_err(|_| VaultError::Key)
+    }
+
+    /// What a publish brings along, to be kept: the length of the URL, the URL, the body.
+    pub(crate) fn seal_brought(
+        &self,
+        publish: PublishId,
+        own: &OwnWebhook,
+    ) -> Result<PublishWebhook, SealError> {
+        let url = own.url.reveal();
+        let plain = Zeroizing::new(format!("{}\n{url}{}", url.len(), own.request_body));
+        let sealed = self.0.seal(&brought_context(publish), plain.as_bytes())?;
+        Ok(PublishWebhook(sealed))
+    }
+
+    /// What a publish brought along.
+    pub(crate) fn open_brought(
+        &self,
+        publish: PublishId,
+        brought: &PublishWebhook,
+    ) -> Result<Brought, VaultError> {
+        let bytes = self.0.open(&brought_context(publish), &brought.0)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| VaultError::Key)?;
+        let parts = text.split_once('\n').and_then(|(length, rest)| {
+            let (url, body) = rest.split_at_checked(length.parse().ok()?)?;
+            Some((PublishWebhookUrl::parse(url).ok()?, body))
+        });
+        let (url, body) = parts.ok_or(VaultError::Key)?;
+        Ok(Brought {
+            url,
+            request_body: body.into(),
+        })
+    }
+}
+
+fn webhook_context(instance: InstanceId, webhook: WebhookId) -> String {
+    format!("instance/{instance}/webhook/{webhook}")
+}
+
+fn brought_context(publish: PublishId) -> String {
+    format!("publish/{publish}/webhook")
+}
+
 fn vapid_context(instance: InstanceId) -> String {
     format!("instance/{instance}/vapid")
 }
@@ -187,6 +265,21 @@ fn credential_context(instance: InstanceId, platform: Platform) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_publish_brought_opens_for_that_publish_alone() {
+        let vault = Vault::new(MasterKey::random());
+        let publish = PublishId::random();
+        let own = OwnWebhook {
+            url: PublishWebhookUrl::parse("https://u:p@app.example/hook").unwrap(),
+            request_body: "{\n\"interests\": []}".into(),
+        };
+        let sealed = vault.seal_brought(publish, &own).unwrap();
+        let opened = vault.open_brought(publish, &sealed).unwrap();
+        assert_eq!(opened.url, own.url);
+        assert_eq!(opened.request_body, own.request_body);
+        assert!(vault.open_brought(PublishId::random(), &sealed).is_err());
+    }
 
     #[test]
     fn a_secret_key_opens_for_its_instance_alone() {

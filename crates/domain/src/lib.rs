@@ -18,3 +18,4 @@ pub mod payload;
 pub mod publish;
 pub mod seal;
 pub mod user;
+pub mod webhook;

@@ -18,6 +18,7 @@ use crate::payload::fcm::FCM_PAYLOAD_LENGTH_MAX;
 use crate::payload::web::WEB_PLAINTEXT_LENGTH_MAX;
 use crate::payload::{Origin, Payloads, RawObject, Template};
 use crate::user::UserId;
+use crate::webhook::PublishWebhookUrl;
 
 pub use lines::{InvalidLine, Line, PublishLines};
 
@@ -192,6 +193,17 @@ pub struct PublishRequest {
     pub expires_at: Option<Timestamp>,
     /// Whether it is only to be checked and counted.
     pub dry_run: bool,
+    /// The webhook of its own that it brings along. Beams: publish webhooks, deprecated.
+    pub webhook: Option<OwnWebhook>,
+}
+
+/// A webhook that a publish brings along.
+#[derive(Debug, Clone)]
+pub struct OwnWebhook {
+    /// Where its requests go.
+    pub url: PublishWebhookUrl,
+    /// The body of the request to publish, which they show: a JSON object.
+    pub request_body: String,
 }
 
 /// A publish that was accepted.
@@ -243,7 +255,7 @@ impl PublishRequest {
             }
         }
         let audience = parse_audience(kind, &mut fields)?;
-        Self::of(fields, audience, false)
+        Self::of(fields, audience, false, body)
     }
 
     /// Checks what a request has beside its audience.
@@ -251,6 +263,7 @@ impl PublishRequest {
         mut fields: RawObject,
         audience: Audience,
         has_values: bool,
+        body: &[u8],
     ) -> Result<Self, PublishError> {
         let mut part = |name: &str| fields.remove(name).filter(|raw| raw.get() != "null");
         let (apns, fcm, web) = (part("apns"), part("fcm"), part("web"));
@@ -271,6 +284,7 @@ impl PublishRequest {
             send_at: time_of(&fields, "sendAt")?,
             expires_at: time_of(&fields, "expiresAt")?,
             dry_run: flag_of(&fields, "dryRun")?,
+            webhook: own_webhook(&fields, body)?,
         })
     }
 
@@ -316,6 +330,20 @@ fn time_of(fields: &RawObject, name: &str) -> Result<Option<Timestamp>, InvalidP
                 "must be a time as RFC 3339 has it, such as 2030-01-31T08:00:00Z",
             )
         })
+}
+
+/// An empty URL counts as none, since SDKs may send one.
+fn own_webhook(fields: &RawObject, body: &[u8]) -> Result<Option<OwnWebhook>, InvalidPublish> {
+    let Some(raw) = text_of(fields, "webhookUrl").filter(|raw| *raw != "\"\"") else {
+        return Ok(None);
+    };
+    let invalid = |why: String| InvalidPublish::new("webhookUrl", why);
+    let text: String = serde_json::from_str(raw).map_err(|_| invalid("must be a string".into()))?;
+    let url = PublishWebhookUrl::parse(&text).map_err(|error| invalid(error.to_string()))?;
+    Ok(Some(OwnWebhook {
+        url,
+        request_body: String::from_utf8_lossy(body).into_owned(),
+    }))
 }
 
 fn flag_of(fields: &RawObject, name: &str) -> Result<bool, InvalidPublish> {

@@ -112,7 +112,12 @@ impl Failure {
         if self == Self::Malformed {
             return Outcome::rejected("malformed_request");
         }
-        Outcome::retry(match self {
+        Outcome::retry(self.word())
+    }
+
+    /// The word for it in metrics, reasons and pages.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
             Self::Malformed => "malformed_request",
             Self::Refused(_) => "address_not_allowed",
             Self::Resolve => "resolve_failed",
@@ -126,7 +131,7 @@ impl Failure {
             Self::StreamRefused => "stream_refused",
             Self::TooManyHosts => "too_many_hosts",
             Self::Closing => "closing",
-        })
+        }
     }
 }
 
@@ -150,7 +155,7 @@ struct Context {
 #[derive(Debug, Clone)]
 pub(crate) struct HttpClient {
     context: Arc<Context>,
-    /// Destinations chosen by others, by origin.
+    /// Destinations chosen by others, by origin or by who sends there.
     guarded: Arc<Mutex<HashMap<Box<str>, Arc<Destination>>>>,
 }
 
@@ -173,6 +178,26 @@ impl HttpClient {
         })
     }
 
+    /// Another client with the same roots and guard, and connections of its own, that waits no longer than `timeout` and
+    /// makes at most `connections_max` connections to one destination.
+    pub(crate) fn separate(&self, timeout: Duration, connections_max: usize) -> Self {
+        let context = Context {
+            guard: self.context.guard.clone(),
+            tls: Arc::clone(&self.context.tls),
+            request_timeout: timeout,
+            connect_timeout: timeout.min(self.context.connect_timeout),
+            connections_max,
+            in_flight_max: self.context.in_flight_max,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        Self {
+            context: Arc::new(context),
+            guarded: Arc::default(),
+        }
+    }
+
     pub(crate) fn guard(&self) -> &Guard {
         &self.context.guard
     }
@@ -190,13 +215,35 @@ impl HttpClient {
 
     /// The destination of a URL that somebody else chose, shared by all who send to its origin.
     pub(crate) fn guarded_destination(&self, origin: &str) -> Result<Arc<Destination>, Failure> {
+        self.guarded(origin, || {
+            let url = Url::parse(origin).map_err(|_| Failure::Refused(Refused::NotUrl))?;
+            self.context.guard.check_parsed(&url)?;
+            Target::new(&url).ok_or(Failure::Refused(Refused::HostForm))
+        })
+    }
+
+    /// The destination of a webhook's URL, shared by all requests with the same `key`.
+    pub(crate) fn webhook_destination(
+        &self,
+        key: &str,
+        url: &Url,
+    ) -> Result<Arc<Destination>, Failure> {
+        self.guarded(key, || {
+            self.context.guard.check_webhook_parsed(url)?;
+            Target::perhaps_plain(url).ok_or(Failure::Refused(Refused::HostForm))
+        })
+    }
+
+    fn guarded(
+        &self,
+        key: &str,
+        target: impl FnOnce() -> Result<Target, Failure>,
+    ) -> Result<Arc<Destination>, Failure> {
         let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(destination) = guarded.get(origin) {
+        if let Some(destination) = guarded.get(key) {
             return Ok(Arc::clone(destination));
         }
-        let url = Url::parse(origin).map_err(|_| Failure::Refused(Refused::NotUrl))?;
-        self.context.guard.check_parsed(&url)?;
-        let target = Target::new(&url).ok_or(Failure::Refused(Refused::HostForm))?;
+        let target = target()?;
         if guarded.len() >= GUARDED_DESTINATIONS_MAX {
             // Whoever sends or connects holds it. The connections of the others end.
             guarded.retain(|_, destination| Arc::strong_count(destination) > 1);
@@ -210,7 +257,7 @@ impl HttpClient {
             true,
             GUARDED_IDLE_MAX,
         ));
-        guarded.insert(origin.into(), Arc::clone(&destination));
+        guarded.insert(key.into(), Arc::clone(&destination));
         Ok(destination)
     }
 

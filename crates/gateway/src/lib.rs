@@ -13,6 +13,7 @@ mod http;
 #[cfg(feature = "simulation")]
 mod scripted;
 mod shelf;
+mod webhook;
 mod webpush;
 
 use std::fmt;
@@ -33,6 +34,7 @@ pub use http::{Guard, Refused, client_tls};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
 pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};
+pub use webhook::{POSTS_PER_WEBHOOK_MAX, Post, Posted, Webhooks};
 
 /// How gateways are reached.
 #[derive(Debug, Clone)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub connections_per_host_max: usize,
     /// How many requests are under way at once on one connection, if the far side allows so many.
     pub in_flight_per_connection_max: usize,
+    /// How long a webhook's receiver may take to answer. Beams: webhooks.
+    pub webhook_timeout: Duration,
 }
 
 impl Default for Config {
@@ -73,6 +77,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             connections_per_host_max: 4,
             in_flight_per_connection_max: 500,
+            webhook_timeout: Duration::from_secs(3),
         }
     }
 }
@@ -108,6 +113,7 @@ pub enum GatewayError {
 
 struct Inner {
     http: http::HttpClient,
+    webhooks: http::HttpClient,
     clock: Arc<dyn Clock>,
     apns: apns::Registry,
     fcm: fcm::Registry,
@@ -144,6 +150,7 @@ impl Gateways {
             apns: apns::Registry::new(production, sandbox),
             fcm: fcm::Registry::new(fcm),
             web: webpush::Registry::new(contact.into()),
+            webhooks: http.separate(config.webhook_timeout, POSTS_PER_WEBHOOK_MAX),
             http,
             clock,
             shelf: OnceLock::new(),
@@ -226,6 +233,15 @@ impl Gateways {
         Channel(way)
     }
 
+    /// The way to all webhooks, with connections of its own.
+    pub fn webhooks(&self) -> Webhooks {
+        #[cfg(feature = "simulation")]
+        if let Some(script) = &self.script {
+            return Webhooks::scripted(Arc::clone(script));
+        }
+        Webhooks::new(self.inner.webhooks.clone())
+    }
+
     /// The guard that URLs chosen by others have to pass.
     pub fn guard(&self) -> &Guard {
         self.inner.http.guard()
@@ -233,7 +249,7 @@ impl Gateways {
 
     /// Takes no new deliveries, waits until those under way are answered or have timed out, and ends all connections.
     pub async fn close(&self) {
-        self.inner.http.close().await;
+        tokio::join!(self.inner.http.close(), self.inner.webhooks.close());
     }
 }
 

@@ -8,13 +8,19 @@ use std::fmt;
 use domain::device::Platform;
 use futures_util::future::BoxFuture;
 
-use crate::{Attempt, Delivery};
+use crate::{Attempt, Delivery, Post, Posted};
 
 /// Answers deliveries in place of the gateways.
 pub trait Script: Send + Sync + fmt::Debug {
     /// What becomes of a delivery, and when. Dropping the future gives the attempt up, as it gives a request up.
     fn send<'a>(&'a self, platform: Platform, delivery: &'a Delivery<'a>)
     -> BoxFuture<'a, Attempt>;
+
+    /// What the receiver of a webhook answers. Unless told otherwise, it takes everything.
+    fn post<'a>(&'a self, post: &'a Post<'a>) -> BoxFuture<'a, Posted> {
+        let _ = post;
+        Box::pin(std::future::ready(Posted::Answered(200)))
+    }
 
     /// How many sends are useful at once now.
     fn in_flight_limit(&self, platform: Platform) -> usize;

@@ -18,6 +18,7 @@ pub mod publishes;
 pub mod secret_keys;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;

@@ -350,6 +350,7 @@ pub(crate) fn gateway_config(outbound: &Outbound) -> gateway::Config {
             .unwrap_or_else(|| CONTACT_UNSET.to_owned()),
         request_timeout: outbound.request_timeout,
         connect_timeout: outbound.connect_timeout,
+        webhook_timeout: outbound.webhook_timeout,
         connections_per_host_max: outbound.connections_per_host_max,
         in_flight_per_connection_max: outbound.in_flight_per_connection_max,
     }

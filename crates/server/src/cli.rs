@@ -32,6 +32,7 @@ mod signals;
 mod table;
 mod token;
 mod user;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -77,6 +78,8 @@ enum Command {
     Import(import::ImportCommand),
     #[command(subcommand)]
     Export(export::ExportCommand),
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     Health(health::Health),
     Completions(completions::Completions),
     Man(man::Manual),
@@ -111,6 +114,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::AuditLog(log) => block_on(log.run()),
         Command::Import(import) => block_on(import.run()),
         Command::Export(export) => block_on(export.run()),
+        Command::Webhook(webhook) => block_on(webhook.run()),
         Command::Health(health) => block_on(health.run()),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),

@@ -159,12 +159,14 @@ pub struct Outbound {
     pub vapid_contact: Option<String>,
     /// Further root certificates, PEM.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// Networks that Web Push endpoints may be in although they are not public.
+    /// Networks that Web Push endpoints and webhooks may be in although they are not public.
     pub allow: Vec<IpNet>,
     /// How long a call may take.
     pub request_timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
+    /// How long a webhook's receiver may take to answer.
+    pub webhook_timeout: Duration,
     /// Connections to one host at most.
     pub connections_per_host_max: usize,
     /// Requests at once on one connection at most.

@@ -37,6 +37,8 @@ pub mod retries;
 pub mod scheduled;
 pub mod settlements;
 pub mod transfer;
+pub mod webhook_requests;
+pub mod webhooks;
 pub mod world;
 
 /// Makes a `#[tokio::test]` of every test of the suite, in a module for each noun. See [`conformance`](crate::conformance).
@@ -255,6 +257,32 @@ macro_rules! store_conformance {
                 each_is_begun_by_one_caller,
                 what_is_begun_without_a_lease_is_left_to_claim,
                 a_deleted_instance_sends_nothing_later;
+            webhooks:
+                webhooks_come_and_go,
+                a_devices_life_is_told,
+                why_a_device_is_removed_is_told,
+                a_broken_credential_is_told_once,
+                another_instances_webhooks_are_told_nothing,
+                a_report_is_told_once_and_for_the_bound_user,
+                a_publish_is_told_of_when_it_ends,
+                a_publish_may_bring_its_own_webhook,
+                a_scheduled_publish_is_told_of_when_it_begins,
+                what_is_told_of_a_publish_is_counted_once;
+            webhook_requests:
+                a_claimed_request_is_nobody_elses,
+                concurrent_claims_give_each_request_once,
+                an_attempt_decides_what_comes_next,
+                requests_are_listed_in_pages_newest_first,
+                what_was_made_stays,
+                a_request_whose_publish_is_gone_is_given_up,
+                what_fails_for_too_long_is_disabled,
+                a_failing_webhook_is_told_from_one_that_works,
+                a_disabled_webhook_gets_nothing,
+                a_full_queue_takes_no_more_until_it_has_room,
+                ended_requests_are_deleted_when_old_or_too_many,
+                a_request_is_replayed_with_its_id,
+                a_test_is_queued_for_its_webhook_alone,
+                webhooks_go_with_their_instance;
         );
     };
     (@all $fresh:ident; $($noun:ident: $($rule:ident),+;)+) => {

@@ -33,6 +33,7 @@ pub mod publishes;
 pub mod sqlite;
 mod stored;
 pub mod transfer;
+pub mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -89,6 +90,7 @@ pub trait Store:
     + console::Console
     + insights::Insights
     + lists::UserLists
+    + webhooks::Webhooks
     + Send
     + Sync
     + fmt::Debug

@@ -16,6 +16,7 @@ mod lookup;
 mod publishes;
 mod state;
 mod transfer;
+mod webhooks;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -45,6 +45,7 @@ mod store;
 mod together;
 mod tokens;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

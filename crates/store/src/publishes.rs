@@ -9,8 +9,10 @@ use domain::idempotency::Idempotency;
 use domain::instance::InstanceId;
 use domain::outcome::{OutcomeKind, Reason};
 use domain::publish::{Audience, Publish, PublishId};
-use domain::user::UserOrdinal;
+use domain::user::{UserId, UserOrdinal};
 use uuid::Uuid;
+
+use crate::webhooks::PublishWebhook;
 
 /// A node's claim on work, until it ends or is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct NewPublish {
     pub audience: Audience,
     /// The key of the request, where it has one.
     pub once: Option<Once>,
+    /// The webhook of its own that it brings along.
+    pub webhook: Option<PublishWebhook>,
 }
 
 /// What became of a publish to be accepted.
@@ -307,6 +311,8 @@ pub struct Event {
     pub at: Timestamp,
     /// When the server got the report.
     pub received: Timestamp,
+    /// Whom the device says it belongs to. Counts for nothing; webhooks are told where it is true.
+    pub user: Option<UserId>,
 }
 
 /// What became of a reported event.

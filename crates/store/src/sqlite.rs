@@ -42,6 +42,7 @@ mod settlement;
 mod store;
 mod tokens;
 mod users;
+mod webhooks;
 mod writer;
 
 #[cfg(test)]

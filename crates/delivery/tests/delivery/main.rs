@@ -1,4 +1,5 @@
-//! Delivery from an accepted publish to its last outcome: real SQLite, real TLS and HTTP/2, the emulators as gateways.
+//! Delivery from an accepted publish to its last outcome: real SQLite, real TLS and HTTP/2, the emulators as gateways. Webhooks
+//! are told in virtual time instead.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod credentials;
@@ -8,3 +9,4 @@ mod personal;
 mod shutdown;
 mod steering;
 mod support;
+mod webhooks;

@@ -67,6 +67,7 @@ async fn another_node_takes_over_what_a_dead_one_held() {
         publish: publish.into(),
         audience: request.audience,
         once: None,
+        webhook: None,
     };
     let until = world.clock.now().after(short.lease);
     let lease = store::publishes::Lease {

@@ -60,7 +60,7 @@ impl PublishLines {
             }
         }
         let nobody = Audience::Interests(BTreeSet::new());
-        let request = PublishRequest::of(fields, nobody, kind == AudienceKind::Users)?;
+        let request = PublishRequest::of(fields, nobody, kind == AudienceKind::Users, first)?;
         Ok(Self { kind, request })
     }
 

@@ -32,10 +32,6 @@ pub(super) async fn dial(
     }
     addresses.truncate(ADDRESSES_MAX);
     let tcp = connect(&addresses).await?;
-    // Small requests must not wait for each other's acknowledgements.
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
     let connector = TlsConnector::from(Arc::clone(&context.tls));
     connector
         .connect(target.server_name(), tcp)
@@ -44,6 +40,14 @@ pub(super) async fn dial(
             tracing::debug!(host = target.host(), %error, "TLS failed");
             Failure::Tls
         })
+}
+
+/// Makes a connection without TLS, to an address that the operator has excepted. The caller bounds the time.
+pub(super) async fn dial_plain(context: &Context, target: &Target) -> Result<TcpStream, Failure> {
+    let mut addresses = resolve(target).await?;
+    context.guard.check_plain_addresses(&addresses)?;
+    addresses.truncate(ADDRESSES_MAX);
+    connect(&addresses).await
 }
 
 async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
@@ -70,5 +74,10 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
         })
         .collect();
     let mut connected = attempts.filter_map(|attempt| std::future::ready(attempt.ok()));
-    connected.next().await.ok_or(Failure::Connect)
+    let tcp = connected.next().await.ok_or(Failure::Connect)?;
+    // Small requests must not wait for each other's acknowledgements.
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    Ok(tcp)
 }

@@ -59,6 +59,43 @@ impl Guard {
         self.check_parsed(&Url::parse(url).map_err(|_| Refused::NotUrl)?)
     }
 
+    /// [`Guard::check_url`] for the URL of a webhook, which may be plain http towards the operator's exceptions: an app's
+    /// backend often has no TLS inside its own network.
+    ///
+    /// # Errors
+    /// The first rule that the URL breaks.
+    pub fn check_webhook(&self, url: &str) -> Result<(), Refused> {
+        self.check_webhook_parsed(&Url::parse(url).map_err(|_| Refused::NotUrl)?)
+    }
+
+    /// The same for a URL that was parsed already.
+    pub(crate) fn check_webhook_parsed(&self, url: &Url) -> Result<(), Refused> {
+        if url.scheme() != "http" {
+            return self.check_parsed(url);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::UserInfo);
+        }
+        let is_excepted = match url.host() {
+            None => return Err(Refused::HostForm),
+            Some(Host::Ipv4(address)) => self.is_excepted(address.into()),
+            Some(Host::Ipv6(address)) => self.is_excepted(address.into()),
+            // Which addresses the name has is not known yet.
+            Some(Host::Domain(_)) => !self.allow.is_empty(),
+        };
+        if is_excepted {
+            Ok(())
+        } else {
+            Err(Refused::NotHttps)
+        }
+    }
+
+    /// Checks all addresses that a name resolved to which is to be reached without TLS.
+    pub(crate) fn check_plain_addresses(&self, addresses: &[SocketAddr]) -> Result<(), Refused> {
+        let all = addresses.iter().all(|at| self.is_excepted(at.ip()));
+        if all { Ok(()) } else { Err(Refused::NotHttps) }
+    }
+
     /// [`Guard::check_url`] for a URL that was parsed already. Parsing has brought every way of writing an IPv4 address
     /// (octal, hexadecimal, one number, fewer dots) to the usual one, and refused zone ids.
     pub(crate) fn check_parsed(&self, url: &Url) -> Result<(), Refused> {
@@ -269,6 +306,41 @@ mod tests {
             Err(Refused::Port)
         );
         assert_eq!(guard.check_addresses(&[at("127.0.0.1:8443")]), Ok(()));
+    }
+
+    #[test]
+    fn plain_webhooks_reach_exceptions_alone() {
+        let none = Guard::default();
+        for url in [
+            "http://127.0.0.1/",
+            "http://8.8.8.8/",
+            "http://app.example/",
+        ] {
+            assert_eq!(none.check_webhook(url), Err(Refused::NotHttps), "{url}");
+        }
+        assert_eq!(none.check_webhook("https://app.example/"), Ok(()));
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        for url in [
+            "http://127.1:3000/",
+            "http://app.internal:8080/x",
+            "https://127.0.0.1:1/",
+        ] {
+            assert_eq!(guard.check_webhook(url), Ok(()), "{url}");
+        }
+        for (url, why) in [
+            ("http://10.0.0.1/", Refused::NotHttps),
+            ("http://8.8.8.8/", Refused::NotHttps),
+            ("http://[::1]/", Refused::NotHttps),
+            ("http://u:p@127.0.0.1/", Refused::UserInfo),
+            ("ftp://127.0.0.1/", Refused::NotHttps),
+            ("https://10.0.0.1/", Refused::Address),
+        ] {
+            assert_eq!(guard.check_webhook(url), Err(why), "{url}");
+        }
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(guard.check_plain_addresses(&[at("127.0.0.9:80")]), Ok(()));
+        let mixed = [at("127.0.0.9:80"), at("8.8.8.8:80")];
+        assert_eq!(guard.check_plain_addresses(&mixed), Err(Refused::NotHttps));
     }
 
     proptest! {

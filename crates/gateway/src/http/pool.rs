@@ -184,9 +184,13 @@ impl Destination {
     }
 
     async fn dial(&self) -> Result<Arc<Connection>, Failure> {
+        let freed = Arc::clone(&self.freed);
+        if self.target.is_plain() {
+            let io = dial::dial_plain(&self.context, &self.target).await?;
+            return serial::start(io, &self.context, self.idle_max, freed).await;
+        }
         let io = dial::dial(&self.context, &self.target, self.guarded).await?;
         let multiplexes = io.get_ref().1.alpn_protocol() == Some(b"h2");
-        let freed = Arc::clone(&self.freed);
         if multiplexes {
             multiplexed::start(io, &self.context, self.idle_max, freed).await
         } else {

@@ -13,15 +13,25 @@ pub(crate) struct Target {
     host: Box<str>,
     port: u16,
     authority: Authority,
+    /// Without TLS.
+    plain: bool,
     server_name: ServerName<'static>,
 }
 
 impl Target {
     /// The target of a URL. `None` where it is not https, has no host, or a host that no certificate can name.
     pub(crate) fn new(url: &Url) -> Option<Self> {
-        if url.scheme() != "https" {
-            return None;
-        }
+        (url.scheme() == "https").then(|| Self::of(url)).flatten()
+    }
+
+    /// The same, but that http will do.
+    pub(crate) fn perhaps_plain(url: &Url) -> Option<Self> {
+        matches!(url.scheme(), "https" | "http")
+            .then(|| Self::of(url))
+            .flatten()
+    }
+
+    fn of(url: &Url) -> Option<Self> {
         let port = url.port_or_known_default()?;
         let host = url.host_str()?;
         let authority = match url.port() {
@@ -42,12 +52,17 @@ impl Target {
             host: host.into(),
             port,
             authority: Authority::try_from(authority).ok()?,
+            plain: url.scheme() == "http",
             server_name,
         })
     }
 
     pub(super) fn literal(&self) -> Option<SocketAddr> {
         self.literal
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     pub(super) fn host(&self) -> &str {
@@ -65,7 +80,11 @@ impl Target {
     /// The URI of a path on this host.
     pub(crate) fn uri(&self, path: PathAndQuery) -> Uri {
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTPS);
+        parts.scheme = Some(if self.plain {
+            Scheme::HTTP
+        } else {
+            Scheme::HTTPS
+        });
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
         // With all three parts there is nothing left that could be wrong.
@@ -96,6 +115,9 @@ mod tests {
             "https://[::1]:8443/"
         );
         assert!(target("http://push.example/").is_none());
+        let plain = Url::parse("http://app.example/").unwrap();
+        let plain = Target::perhaps_plain(&plain).unwrap();
+        assert_eq!((plain.port(), plain.is_plain()), (80, true));
         assert!(target("https://exa_mple..com/").is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use delivery::gates::HostLimits;
 use delivery::runner::{Keep, Settings};
+use delivery::webhooks::WebhookSettings;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -41,6 +42,7 @@ struct RawConfig {
     outbound: RawOutbound,
     limits: RawLimits,
     delivery: RawDelivery,
+    webhooks: RawWebhooks,
     retention: RawRetention,
     log: RawLog,
     shutdown: RawShutdown,
@@ -106,6 +108,16 @@ struct RawDelivery {
     express_jobs_max: i64,
     bulk_jobs_max: i64,
     lease_secs: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWebhooks {
+    timeout_secs: i64,
+    disable_after_days: i64,
+    waiting_max: i64,
+    keep_days: i64,
+    keep_max: i64,
 }
 
 #[derive(Deserialize)]
@@ -276,6 +288,10 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
         allow: networks("outbound.allow", &own.allow)?,
         request_timeout: timeout("outbound.request_timeout_secs", own.request_timeout_secs)?,
         connect_timeout: timeout("outbound.connect_timeout_secs", own.connect_timeout_secs)?,
+        webhook_timeout: secs(
+            "webhooks.timeout_secs",
+            within("webhooks.timeout_secs", raw.webhooks.timeout_secs, 1, 20)?,
+        )?,
         connections_per_host_max: count(
             "outbound.connections_per_host_max",
             own.connections_per_host_max,
@@ -321,6 +337,7 @@ fn delivery(raw: &RawConfig) -> Result<Settings, ConfigError> {
         bulk_jobs_max: count("delivery.bulk_jobs_max", own.bulk_jobs_max, 1, many)?,
         lease: timeout("delivery.lease_secs", own.lease_secs)?,
         keep: keep(&raw.retention)?,
+        webhooks: webhooks(&raw.webhooks)?,
         ..Settings::default()
     })
 }
@@ -333,6 +350,20 @@ fn keep(raw: &RawRetention) -> Result<Keep, ConfigError> {
         names: days("retention.users_days", raw.users_days)?,
         audit: days("retention.audit_days", raw.audit_days)?,
         insights: days("retention.insights_days", raw.insights_days)?,
+    })
+}
+
+fn webhooks(raw: &RawWebhooks) -> Result<WebhookSettings, ConfigError> {
+    let days = |key, value: i64| {
+        let days = within(key, value, 1, 3650)?;
+        secs(key, days.saturating_mul(DAY_SECS))
+    };
+    let many = 100_000_000;
+    Ok(WebhookSettings {
+        disable_after: days("webhooks.disable_after_days", raw.disable_after_days)?,
+        waiting_max: count("webhooks.waiting_max", raw.waiting_max, 1, many)?,
+        keep: days("webhooks.keep_days", raw.keep_days)?,
+        keep_max: count("webhooks.keep_max", raw.keep_max, 1, many)?,
     })
 }
 

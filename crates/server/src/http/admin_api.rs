@@ -15,6 +15,7 @@ mod publishes;
 mod secret_keys;
 mod tokens;
 mod users;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::{delete, get, post, put};
@@ -85,4 +86,17 @@ pub(super) fn routes() -> Router<Api> {
             get(publishes::failures),
         )
         .route(&at("/publishes/{publish}/replay"), post(publishes::replay))
+        .route(&at("/webhooks"), get(webhooks::list).post(webhooks::add))
+        .route(&at("/webhooks/{webhook}"), delete(webhooks::remove))
+        .route(&at("/webhooks/{webhook}/enable"), post(webhooks::enable))
+        .route(&at("/webhooks/{webhook}/disable"), post(webhooks::disable))
+        .route(&at("/webhooks/{webhook}/test"), post(webhooks::test))
+        .route(
+            &at("/webhooks/{webhook}/deliveries"),
+            get(webhooks::deliveries),
+        )
+        .route(
+            &at("/webhooks/{webhook}/deliveries/{delivery}/replay"),
+            post(webhooks::replay),
+        )
 }

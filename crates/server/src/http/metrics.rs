@@ -49,6 +49,10 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
             metrics::Unit::Seconds,
             "Age of the oldest unfinished job."
         );
+        metrics::describe_gauge!(
+            "heliostat_webhook_requests_waiting",
+            "Requests to webhooks that wait to be sent, or to be sent again."
+        );
         begin_at_zero();
         handle
     })
@@ -72,6 +76,7 @@ fn begin_at_zero() {
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let depth = api.store().queue_depth(api.now()).await?;
+    let waiting = api.store().webhook_depth().await?;
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is a float, and nobody has 2^53 jobs"
@@ -79,6 +84,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError
     {
         metrics::gauge!("heliostat_queue_jobs").set(depth.jobs as f64);
         metrics::gauge!("heliostat_queue_retries").set(depth.retries as f64);
+        metrics::gauge!("heliostat_webhook_requests_waiting").set(waiting as f64);
     }
     metrics::gauge!("heliostat_queue_oldest_job_seconds").set(depth.oldest_job.as_secs_f64());
     let text = recorder().render();

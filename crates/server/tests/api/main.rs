@@ -26,4 +26,5 @@ mod routes;
 mod strangers;
 mod support;
 mod trouble;
+mod webhooks;
 mod wire;

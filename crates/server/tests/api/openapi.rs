@@ -45,7 +45,7 @@ async fn what_is_described_is_there_and_asks_for_a_key() {
             calls += 1;
         }
     }
-    assert_eq!(calls, 40);
+    assert_eq!(calls, 48);
 }
 
 #[tokio::test]

@@ -244,6 +244,7 @@ pub async fn users_match_a_naive_model(store: Arc<dyn Store>) {
             publish: publish(instance, &Platform::ALL),
             audience: to_users(&texts),
             once: None,
+            webhook: None,
         };
         let jobs = store
             .create_publish(new, LEASED())
@@ -288,6 +289,7 @@ pub async fn only_platforms_of_the_publish_are_kept(store: Arc<dyn Store>) {
             publish: publish(instance, platforms),
             audience: to_interests(&["news"]),
             once: None,
+            webhook: None,
         };
         let jobs = store
             .create_publish(new, LEASED())
@@ -311,6 +313,7 @@ pub async fn a_page_ends_although_nobody_is_wanted(store: Arc<dyn Store>) {
         publish: publish(instance, &[Platform::Web]),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     let jobs = store
         .create_publish(new, LEASED())
@@ -333,6 +336,7 @@ pub async fn a_deleted_device_is_left_out(store: Arc<dyn Store>) {
         publish: publish(instance, &Platform::ALL),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     let jobs = store
         .create_publish(new, LEASED())

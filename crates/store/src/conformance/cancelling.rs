@@ -127,6 +127,7 @@ pub async fn a_cancelled_publish_does_not_begin_later(store: Arc<dyn Store>) {
         publish: Arc::new(publish),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     store.create_publish(new, UNLEASED).await.unwrap();
     let cancelled = store.cancel_publish(instance, id, at(5)).await.unwrap();

@@ -33,6 +33,7 @@ async fn recipient(
         publish: publish(instance, &[platform]),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     let plan = crate::publishes::Plan {
         lease: Some(lease(1, 0)),

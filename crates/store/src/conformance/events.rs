@@ -21,6 +21,7 @@ pub async fn an_event_counts_once(store: Arc<dyn Store>) {
         kind,
         at: at(3),
         received: at(3),
+        user: None,
     };
     let reported = vec![
         event(first, EventKind::Delivery),
@@ -51,6 +52,7 @@ pub async fn an_event_of_a_stranger_does_not_count(store: Arc<dyn Store>) {
         kind: EventKind::Open,
         at: at(3),
         received: at(3),
+        user: None,
     };
     let reported = vec![
         event(mine, publish, stranger),
@@ -77,6 +79,7 @@ pub async fn events_outlive_their_device(store: Arc<dyn Store>) {
         kind: EventKind::Delivery,
         at: at(3),
         received: at(3),
+        user: None,
     };
     assert_eq!(
         store.record_events(vec![event]).await.unwrap(),

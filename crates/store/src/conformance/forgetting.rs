@@ -98,6 +98,7 @@ async fn report_open(
         kind: EventKind::Open,
         at: at(5),
         received: at(5),
+        user: None,
     };
     let recorded = store.record_events(vec![event]).await.unwrap();
     assert_eq!(recorded, [Recorded::New]);
@@ -137,6 +138,7 @@ async fn fill(store: &Arc<dyn Store>, instance: InstanceId) -> DeviceId {
         publish: Arc::new(later),
         audience: to_users(&["ann", "bob"]),
         once: None,
+        webhook: None,
     };
     store.create_publish(new, UNLEASED).await.unwrap();
     let entry = NewAuditEntry {

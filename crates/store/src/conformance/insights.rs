@@ -40,6 +40,7 @@ pub async fn what_counts_for_a_publish_counts_for_its_hour(store: Arc<dyn Store>
         // A device's clock may say anything.
         at: at(3),
         received,
+        user: None,
     };
     let stranger = DeviceId::random(Platform::Fcm);
     let reported = vec![
@@ -87,6 +88,7 @@ pub async fn old_hours_are_forgotten_and_no_others(store: Arc<dyn Store>) {
             kind: EventKind::Delivery,
             at: at(3),
             received: hour(number),
+            user: None,
         };
         let _ = store.record_events(vec![event]).await.unwrap();
     }
@@ -111,6 +113,7 @@ pub async fn a_deleted_instance_has_no_hours(store: Arc<dyn Store>) {
         kind: EventKind::Delivery,
         at: at(3),
         received: hour(1),
+        user: None,
     };
     let _ = store.record_events(vec![event]).await.unwrap();
     assert!(store.delete_instance(instance).await.unwrap());

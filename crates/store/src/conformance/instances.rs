@@ -66,6 +66,7 @@ pub async fn unknown_instances_are_told(store: Arc<dyn Store>) {
         publish,
         audience,
         once: None,
+        webhook: None,
     };
     unknown(store.create_publish(new, UNLEASED).await.map(drop));
     assert!(store.instances().await.unwrap().is_empty());
@@ -85,6 +86,7 @@ pub async fn unknown_instances_have_nothing(store: Arc<dyn Store>) {
         kind: EventKind::Open,
         at: at(0),
         received: at(0),
+        user: None,
     };
     let recorded = store.record_events(vec![event]).await.unwrap();
     assert_eq!(recorded, [Recorded::Unknown]);

@@ -39,6 +39,7 @@ async fn accept(
         publish: Arc::new(publish),
         audience: to_interests(&["news"]),
         once,
+        webhook: None,
     };
     Ok((id, store.create_publish(new, UNLEASED).await?))
 }

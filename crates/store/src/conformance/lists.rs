@@ -63,6 +63,7 @@ async fn publish_to_list(
         publish,
         audience,
         once: None,
+        webhook: None,
     };
     let accepted = store.create_publish(new, plan).await?;
     Ok((id, accepted.into_jobs()))
@@ -193,6 +194,7 @@ pub async fn a_scheduled_list_is_looked_up_when_it_is_sent(store: Arc<dyn Store>
         publish,
         audience,
         once: None,
+        webhook: None,
     };
     let accepted = store.create_publish(new, LEASED).await.unwrap();
     assert!(accepted.into_jobs().is_empty());

@@ -8,8 +8,10 @@ use domain::instance::InstanceId;
 use domain::outcome::OutcomeKind;
 use domain::publish::{Audience, PublishId, UserList};
 use domain::seal::Sealed;
+use domain::webhook::EventType;
 use uuid::Uuid;
 
+use super::webhooks::webhook;
 use super::world::*;
 use crate::Store;
 use crate::administration::AuditFilter;
@@ -22,6 +24,7 @@ use crate::publishes::{
     Accepted, Event, EventKind, Failure, NewPublish, Once, Plan, Recorded, Settlement, UserTally,
 };
 use crate::transfer::{DeviceImport, ImportRules};
+use crate::webhooks::PublishWebhook;
 
 /// More than one page of some kinds.
 const DEVICES: usize = 2500;
@@ -34,6 +37,8 @@ struct Filled {
     later: PublishId,
     cancelled: PublishId,
     to_list: PublishId,
+    /// How many requests wait for webhooks.
+    told: u64,
     once: Once,
 }
 
@@ -123,15 +128,18 @@ async fn list_of(store: &Arc<dyn Store>, instance: InstanceId, ids: &[&str]) -> 
     })
 }
 
-async fn fill(store: &Arc<dyn Store>) -> Filled {
-    let (instance, empty) = (instance(store).await, instance(store).await);
-    let new = NewCredential {
+fn credential() -> NewCredential {
+    NewCredential {
         platform: Platform::Fcm,
         sealed: Sealed::from_bytes(vec![9; 100]),
         summary: "a project".into(),
         set_at: at(1),
-    };
-    store.set_credential(instance, new).await.unwrap();
+    }
+}
+
+async fn fill(store: &Arc<dyn Store>) -> Filled {
+    let (instance, empty) = (instance(store).await, instance(store).await);
+    store.set_credential(instance, credential()).await.unwrap();
     let lines: Vec<_> = (0..DEVICES).map(line).collect();
     let devices: Vec<_> = lines.iter().map(|line| line.id).collect();
     let rules = ImportRules {
@@ -155,6 +163,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
         kind: EventKind::Open,
         at: at(3),
         received: at(3),
+        user: None,
     };
     let recorded = store.record_events(vec![event]).await.unwrap();
     assert_eq!(recorded, [Recorded::New]);
@@ -164,6 +173,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
         publish,
         audience,
         once,
+        webhook: Some(PublishWebhook(Sealed::from_bytes(vec![7]))),
     };
     let later = accept(store, new(later, to_users(&["user-1", "nobody"]), None)).await;
     let keyed = publish(instance, &[Platform::Fcm, Platform::Apns, Platform::Web]);
@@ -173,6 +183,9 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
     let audience = list_of(store, instance, &["user-3", "user-4"]).await;
     let to_list = publish(instance, &[Platform::Fcm]);
     let to_list = accept(store, new(to_list, audience, None)).await;
+    webhook(store, instance, &[EventType::DeviceRegistered]).await;
+    device(store, instance, token(Platform::Fcm, 2 * DEVICES)).await;
+    let told = store.webhook_depth().await.unwrap();
     let shared = store.share_token(TokenName::new("apns/x"), None, Sealed::from_bytes(vec![5]));
     shared.await.unwrap();
     super::administration::manage(store, instance).await;
@@ -183,6 +196,7 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
         later,
         cancelled,
         to_list,
+        told,
         once: once(),
     }
 }
@@ -211,7 +225,7 @@ pub async fn everything_moves(source: Arc<dyn Moving>, target: Arc<dyn Moving>) 
         let is_there = rows(&summary, *kind) > 0;
         assert!(is_there || *kind == Kind::Emptied, "no {kind:?} was moved");
     }
-    assert_eq!(rows(&summary, Kind::Devices), DEVICES as u64 + 2);
+    assert_eq!(rows(&summary, Kind::Devices), DEVICES as u64 + 3);
     assert_eq!(rows(&summary, Kind::Subscriptions), DEVICES as u64);
 
     let to: Arc<dyn Store> = Arc::clone(&target) as _;
@@ -259,9 +273,20 @@ pub async fn everything_moves(source: Arc<dyn Moving>, target: Arc<dyn Moving>) 
     assert!(from.device(instance, device).await.unwrap().is_some());
 }
 
+/// What webhooks were to be told, they are told by the store it was moved to.
+async fn webhooks_go_on(to: &Arc<dyn Store>, told: u64) {
+    let mut claimed = 0;
+    for due in to.due_webhooks(at(10), 10).await.unwrap() {
+        let requests = to.claim_requests(due.number, lease(2, 10), at(10), 100);
+        claimed += requests.await.unwrap().unwrap().requests.len() as u64;
+    }
+    assert!(claimed > 2 && claimed == told, "{claimed} of {told}");
+}
+
 /// The work that was left is done in the store it was moved to.
 async fn goes_on(to: &Arc<dyn Store>, filled: &Filled) {
     let Filled { instance, .. } = *filled;
+    webhooks_go_on(to, filled.told).await;
     // Leases stayed behind, so all jobs are there to be claimed.
     let jobs = to.claim_jobs(lease(2, 10), at(10), 100).await.unwrap();
     let mut devices = Vec::new();
@@ -363,7 +388,7 @@ pub async fn a_move_goes_on_where_it_was_cut(source: Arc<dyn Moving>, target: Ar
     }
     assert!(target.is_being_filled().await.unwrap());
     let summary = run(&source, &target).await.unwrap();
-    assert_eq!(rows(&summary, Kind::Devices), DEVICES as u64 + 2);
+    assert_eq!(rows(&summary, Kind::Devices), DEVICES as u64 + 3);
     assert!(summary.resumed > 100, "{}", summary.resumed);
     assert!(!target.is_being_filled().await.unwrap());
     let to: Arc<dyn Store> = Arc::clone(&target) as _;

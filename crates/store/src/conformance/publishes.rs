@@ -19,6 +19,7 @@ pub async fn an_unknown_instance_cannot_publish(store: Arc<dyn Store>) {
                 publish,
                 audience,
                 once: None,
+                webhook: None,
             },
             UNLEASED,
         )
@@ -82,6 +83,7 @@ pub async fn a_publish_survives_in_full(store: Arc<dyn Store>) {
         publish: Arc::clone(&publish),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     assert!(
         store
@@ -180,6 +182,7 @@ pub async fn a_pruned_publish_takes_everything_with_it(store: Arc<dyn Store>) {
         kind: EventKind::Delivery,
         at: at(2),
         received: at(2),
+        user: None,
     };
     assert_eq!(
         store.record_events(vec![event.clone()]).await.unwrap(),

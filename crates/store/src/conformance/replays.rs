@@ -91,6 +91,7 @@ pub async fn what_cannot_be_replayed_is_told(store: Arc<dyn Store>) {
         publish: Arc::new(publish),
         audience: to_interests(&["nobody"]),
         once: None,
+        webhook: None,
     };
     store.create_publish(new, UNLEASED).await.unwrap();
     let (_, answer) = replay(&store, mine, id, once("k", "c", 0)).await;

@@ -36,6 +36,7 @@ async fn schedule(
         publish: Arc::new(publish),
         audience,
         once: None,
+        webhook: None,
     };
     let accepted = store.create_publish(new, leased(1, 0)).await.unwrap();
     assert!(matches!(accepted, Accepted::New(jobs) if jobs.is_empty()));

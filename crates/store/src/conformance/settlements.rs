@@ -46,6 +46,7 @@ async fn job_for(store: &Arc<dyn Store>, instance: InstanceId, platform: Platfor
         publish: publish(instance, &[platform]),
         audience: to_interests(&["news"]),
         once: None,
+        webhook: None,
     };
     let plan = Plan {
         lease: Some(lease(1, 0)),

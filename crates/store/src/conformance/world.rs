@@ -223,6 +223,7 @@ pub async fn publish_to(
                 publish,
                 audience,
                 once: None,
+                webhook: None,
             },
             plan,
         )

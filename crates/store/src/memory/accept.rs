@@ -26,6 +26,7 @@ impl State {
             publish,
             audience,
             once,
+            webhook,
         } = new;
         let instance = self.known_instance(publish.instance)?;
         if let Some(once) = &once {
@@ -44,7 +45,9 @@ impl State {
         let now = publish.accepted_at;
         let is_later = publish.send_at > now;
         let target = Target::Named(audience.kind(), audience.named() as u64);
-        let number = self.publishes.add(row(instance, publish, target));
+        let mut row = row(instance, publish, target);
+        row.webhook = webhook;
+        let number = self.publishes.add(row);
         if let Audience::List(list) = audience
             && let Some(list) = self.lists.rows.get_mut(&list.number)
         {
@@ -129,8 +132,13 @@ impl State {
         row.state = PublishState::Running;
         row.audience = Arc::new(audience);
         row.named = named;
-        if ranges.is_empty() {
+        let is_for_nobody = ranges.is_empty();
+        if is_for_nobody {
             row.end(PublishState::Finished, now);
+        }
+        self.publish_begun(publish);
+        if is_for_nobody {
+            self.publish_ended(publish);
         }
         let claim = plan.lease.map_or(Claim::NOBODY, |lease| Claim {
             fence: 1,
@@ -235,6 +243,7 @@ fn row(instance: i64, publish: Arc<Publish>, target: Target) -> PublishRow {
         replay_of: None,
         scheduled: None,
         named: Vec::new(),
+        webhook: None,
         finished_at: None,
         tallies: BTreeMap::new(),
         users: BTreeMap::new(),

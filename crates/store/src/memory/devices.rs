@@ -9,6 +9,7 @@ use domain::device::{
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::user::UserId;
+use domain::webhook::{Removal, WebhookEvent};
 
 use super::state::{Device, State};
 use crate::StoreError;
@@ -28,6 +29,7 @@ impl State {
             && device.user.is_some()
             && device.token.keys() != registration.token.keys()
         {
+            self.raise_removed(number, Removal::TokenMoved);
             self.remove_device(number);
             known = None;
         }
@@ -60,6 +62,7 @@ impl State {
             registered_at: now,
             given_again: false,
         });
+        self.raise_registered(instance, id);
         Ok(Registered {
             id,
             new: true,
@@ -82,6 +85,7 @@ impl State {
     pub(super) fn delete_device(&mut self, instance: InstanceId, id: DeviceId) -> bool {
         let found = self.device(instance, id);
         if let Some(number) = found {
+            self.raise_removed(number, Removal::Deleted);
             self.remove_device(number);
         }
         found.is_some()
@@ -122,12 +126,16 @@ impl State {
                 && device.token.identity() != token.identity()
         });
         if is_taken_over {
+            self.raise_removed(number, Removal::Deleted);
             self.remove_device(number);
             return Changed::UnknownDevice;
         }
         let of = self.instance(instance).unwrap_or_default();
         match self.device_with_token(of, token) {
-            Some(other) if other != number => self.remove_device(other),
+            Some(other) if other != number => {
+                self.raise_removed(other, Removal::TokenMoved);
+                self.remove_device(other);
+            }
             _ => {}
         }
         if let Some(device) = self.devices.rows.get_mut(&number) {
@@ -165,11 +173,17 @@ impl State {
         if has >= devices_max as usize {
             return Bound::TooManyDevices;
         }
-        let user = known.unwrap_or_else(|| self.users.add((of, user)));
+        let number_of_user = known.unwrap_or_else(|| self.users.add((of, user.clone())));
         if let Some(device) = self.devices.rows.get_mut(&number) {
-            device.user = Some(user);
+            device.user = Some(number_of_user);
             device.bound_at = Some(now);
         }
+        let event = WebhookEvent::DeviceBound {
+            instance,
+            device: id,
+            user,
+        };
+        self.raise(of, &event);
         Bound::Done
     }
 
@@ -180,6 +194,7 @@ impl State {
         };
         let devices: Vec<i64> = self.devices_of(user, 0, i64::MAX).collect();
         for device in &devices {
+            self.raise_removed(*device, Removal::UserDeleted);
             self.remove_device(*device);
         }
         devices.len() as u64

@@ -40,6 +40,7 @@ impl State {
         let Some(number) = self.instance(id) else {
             return false;
         };
+        self.remove_webhooks_of(number);
         let devices = self.devices.rows.iter();
         let devices: Vec<i64> = devices
             .filter(|(_, device)| device.instance == number)
@@ -152,6 +153,9 @@ impl State {
             reason: reason.into(),
         });
         self.configuration_version += 1;
+        if let Some(reason) = broken {
+            self.raise_credential_broken(instance, platform, reason);
+        }
         true
     }
 

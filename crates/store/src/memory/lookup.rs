@@ -157,9 +157,13 @@ impl State {
             PublishState::Cancelled => return Cancelled::Done,
             PublishState::Scheduled | PublishState::Running => {}
         }
+        let had_begun = row.state == PublishState::Running;
         row.scheduled = None;
         row.end(PublishState::Cancelled, now);
         self.remove_work(number);
+        if had_begun {
+            self.publish_ended(number);
+        }
         Cancelled::Done
     }
 }

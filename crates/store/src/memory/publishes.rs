@@ -143,6 +143,9 @@ impl State {
         let hour = hour_of(event.received);
         let key = (event.instance, hour, event.device.platform(), is_open);
         *self.event_hours.entry(key).or_default() += 1;
+        if let Some(user) = &event.user {
+            self.raise_reported(device, event.instance, event.publish, user, is_open);
+        }
         Recorded::New
     }
 
@@ -184,13 +187,18 @@ impl State {
     /// Notes which publishes have no work left.
     pub(super) fn finish_what_is_done(&mut self, now: Timestamp) {
         let (jobs, retries) = (&self.jobs.rows, &self.retries.rows);
+        let mut ended = Vec::new();
         for (number, row) in &mut self.publishes.rows {
             if row.state == PublishState::Running
                 && !jobs.values().any(|job| job.publish == *number)
                 && !retries.values().any(|retry| retry.publish == *number)
             {
                 row.end(PublishState::Finished, now);
+                ended.push(*number);
             }
+        }
+        for number in ended {
+            self.publish_ended(number);
         }
     }
 }

@@ -20,12 +20,14 @@ use domain::user::{UserId, UserOrdinal};
 use uuid::Uuid;
 
 use super::console::Trails;
+use super::webhooks::{RequestRow, WebhookRow};
 use crate::StoreError;
 use crate::administration::{AdminTokenRecord, AuditEntry};
 use crate::instances::InstanceRecord;
 use crate::lists::Listed;
 use crate::lookup::{Failed, PublishState, Target};
 use crate::publishes::{EventKind, ResolvedAudience};
+use crate::webhooks::PublishWebhook;
 
 /// Rows by a number that never repeats.
 #[derive(Debug)]
@@ -100,6 +102,8 @@ pub(super) struct PublishRow {
     pub(super) scheduled: Option<Audience>,
     /// The users that it named, with the numbers that they had when it was sent.
     pub(super) named: Vec<(UserId, Option<i64>)>,
+    /// What it brought along.
+    pub(super) webhook: Option<PublishWebhook>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) tallies: BTreeMap<(Platform, OutcomeKind, Reason), u64>,
     /// How many deliveries to a user were accepted, and how many failed.
@@ -199,6 +203,10 @@ pub(super) struct State {
     pub(super) admin_tokens: Table<AdminTokenRecord>,
     pub(super) audit: Table<AuditEntry>,
     pub(super) trails: Trails,
+    pub(super) webhooks: Table<WebhookRow>,
+    pub(super) requests: Table<RequestRow>,
+    /// How many ids were made.
+    pub(super) uuids: u128,
 }
 
 impl State {

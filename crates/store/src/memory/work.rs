@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Recipient};
 use domain::publish::PublishId;
+use domain::webhook::Removal;
 
 use super::state::{Claim, RetryRow, State};
 use crate::lookup::Failed;
@@ -226,6 +227,7 @@ impl State {
                 device.token == dead.token && device.registered_at < since
             });
             if is_same {
+                self.raise_removed(dead.device.0, Removal::TokenDead);
                 self.remove_device(dead.device.0);
             }
         }

@@ -105,6 +105,15 @@ kinds! {
     Lists "lists" 5000: list Int, instance Int, publish Int, created_at Int;
     /// The users on them.
     Listed "listed" 2000: list Int, place Int, user_id Text, vals Text;
+    /// Webhooks, their secrets sealed.
+    Webhooks "webhooks" 1000: webhook Int, instance Int, id Uuid, url Text, secret Bytes, scheme Text, events Int,
+        custom_data Text, created_at Int, disabled_since Int, disabled_reason Text, failing_since Int, full_since Int;
+    /// Requests to webhooks. Leases stay behind.
+    WebhookRequests "webhook_requests" 500: request Int, webhook Int, id Uuid, event_id Uuid, event Text, payload Text,
+        publish Int, after_user Text, user_id Text, created_at Int, state Text, attempts Int, due_at Int, fence Int,
+        tried_at Int, status Int, error Text;
+    /// What publishes brought along, sealed.
+    PublishWebhooks "publish_webhooks" 20: instance Int, publish Int, sealed Bytes;
     /// Provider tokens, sealed: a new one each would be too many for Apple.
     ProviderTokens "provider_tokens" 1000: name Text, version Int, sealed Bytes;
     /// Admin tokens, as digests.
@@ -128,6 +137,8 @@ impl Kind {
             Self::Jobs => Some("job"),
             Self::Retries => Some("retry"),
             Self::Lists => Some("list"),
+            Self::Webhooks => Some("webhook"),
+            Self::WebhookRequests => Some("request"),
             Self::AdminTokens => Some("token"),
             Self::Audit => Some("entry"),
             _ => None,

@@ -6,7 +6,7 @@ use domain::publish::PublishId;
 
 use super::fault::Fault;
 use super::session::Session;
-use super::{columns, lookup, publishes};
+use super::{columns, lookup, publishes, webhooks};
 use crate::lookup::Cancelled;
 
 /// How many retries one piece removes at most.
@@ -55,6 +55,9 @@ pub(super) async fn mark(
         .execute("DELETE FROM jobs WHERE publish = $1", &[&number])
         .await?;
     publishes::end(session, instance, number, publishes::CANCELLED, now).await?;
+    if state.as_deref() == Some(publishes::RUNNING) {
+        webhooks::publish_ended(session, instance, number).await?;
+    }
     Ok((Cancelled::Done, Some(number)))
 }
 

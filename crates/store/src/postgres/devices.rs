@@ -3,10 +3,11 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Registration};
 use domain::instance::InstanceId;
+use domain::webhook::Removal;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{columns, instances, interests, users};
+use super::{columns, instances, interests, users, webhooks};
 use crate::devices::{Changed, DeviceRecord, Registered};
 
 /// A device's numbers.
@@ -80,7 +81,8 @@ pub(super) async fn register(
                 &[&instance, &columns::digest(token), &columns::keys(token)],
             )
             .await?;
-        remove(session, instance, &Vec::from_iter(changed)).await?;
+        let removal = Some(Removal::TokenMoved);
+        remove(session, instance, &Vec::from_iter(changed), removal).await?;
     }
     let row = session
         .row(
@@ -106,6 +108,7 @@ pub(super) async fn register(
     let id = DeviceId::from_parts(token.platform(), row.at(1)?);
     let new = id == fresh;
     let interests = if new {
+        webhooks::device_registered(session, instance, registration.instance, id).await?;
         Vec::new()
     } else {
         interests::of_device(session, instance, row.at(0)?).await?
@@ -149,7 +152,8 @@ pub(super) async fn delete(
 ) -> Result<bool, Fault> {
     match find_to_change(session, instance, id).await? {
         Some(found) => {
-            remove(session, found.instance, &[found.device]).await?;
+            let removal = Some(Removal::Deleted);
+            remove(session, found.instance, &[found.device], removal).await?;
             Ok(true)
         }
         None => Ok(false),
@@ -157,11 +161,13 @@ pub(super) async fn delete(
 }
 
 /// Removes devices by their numbers: their subscriptions and retries go with them, publishes that may thereby have lost their
-/// last work are noted, and users and interests that nobody is left of are forgotten.
+/// last work are noted, and users and interests that nobody is left of are forgotten. Webhooks are told why, unless nobody is
+/// to be `told`.
 pub(super) async fn remove(
     session: &Session,
     instance: i64,
     devices: &[i64],
+    told: Option<Removal>,
 ) -> Result<u64, Fault> {
     if devices.is_empty() {
         return Ok(0);
@@ -173,6 +179,9 @@ pub(super) async fn remove(
             &[&instance, &devices],
         )
         .await?;
+    if let Some(reason) = told {
+        webhooks::devices_removed(session, instance, devices, reason).await?;
+    }
     session
         .execute(
             "INSERT INTO emptied (instance, publish)
@@ -241,7 +250,8 @@ pub(super) async fn set_gateway_token(
         )
         .await?;
     if let Some(device) = taken_over {
-        remove(session, found.instance, &[device]).await?;
+        let removal = Some(Removal::Deleted);
+        remove(session, found.instance, &[device], removal).await?;
         return Ok(Changed::UnknownDevice);
     }
     let other: Option<i64> = session
@@ -251,7 +261,8 @@ pub(super) async fn set_gateway_token(
         )
         .await?;
     if let Some(other) = other {
-        remove(session, found.instance, &[other]).await?;
+        let removal = Some(Removal::TokenMoved);
+        remove(session, found.instance, &[other], removal).await?;
     }
     // Nothing is known of which of Apple's gateways takes a token that was never tried.
     session

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::devices;
+use domain::webhook::WebhookEvent;
+
 use super::fault::Fault;
 use super::insights::{self, Counts};
 use super::session::{Columns as _, Session};
+use super::{devices, webhooks};
 use crate::insights::hour_of;
 use crate::publishes::{Event, EventKind, Recorded};
 
@@ -80,5 +82,14 @@ async fn record_one(
     let hour = hour_of(event.received);
     let key = insights::key(device.instance, hour, event.device.platform(), event.kind);
     *counts.entry(key).or_default() += 1;
+    if let Some(user) = &event.user {
+        let told = WebhookEvent::UserNotification {
+            instance: event.instance,
+            publish: event.publish,
+            user: user.clone(),
+            opened: event.kind == EventKind::Open,
+        };
+        webhooks::user_notified(session, device.instance, &told, device.user).await?;
+    }
     Ok(Recorded::New)
 }

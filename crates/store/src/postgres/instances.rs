@@ -7,9 +7,9 @@ use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName};
 use domain::seal::Sealed;
 
-use super::columns;
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
+use super::{columns, webhooks};
 use crate::StoreError;
 use crate::instances::{
     BrokenCredential, CredentialRecord, CredentialVersion, InstanceRecord, NewCredential,
@@ -203,6 +203,9 @@ pub(super) async fn mark_credential(
         .await?;
     if marked == 0 {
         return Ok(false);
+    }
+    if let Some(reason) = broken {
+        webhooks::credential_broken(session, instance, id, platform, reason).await?;
     }
     changed(session).await?;
     Ok(true)

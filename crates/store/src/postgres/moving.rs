@@ -25,9 +25,13 @@ const fn key(kind: Kind) -> &'static [&'static str] {
         Kind::Devices => &["instance", "device"],
         Kind::Interests => &["instance", "interest"],
         Kind::Subscriptions => &["instance", "interest", "device"],
-        Kind::Publishes | Kind::Payloads | Kind::Scheduled | Kind::Emptied => {
-            &["instance", "publish"]
-        }
+        Kind::Publishes
+        | Kind::Payloads
+        | Kind::Scheduled
+        | Kind::Emptied
+        | Kind::PublishWebhooks => &["instance", "publish"],
+        Kind::Webhooks => &["webhook"],
+        Kind::WebhookRequests => &["request"],
         Kind::Jobs => &["job"],
         Kind::Retries => &["retry"],
         Kind::Tallies => &["instance", "publish", "platform", "outcome", "reason"],

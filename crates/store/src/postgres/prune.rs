@@ -5,7 +5,7 @@ use domain::clock::Timestamp;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{columns, devices, insights, keys, lists, replay};
+use super::{columns, devices, insights, keys, lists, replay, webhooks};
 
 /// How many events and failures one piece removes at most.
 const EVENTS_MAX: i64 = 10_000;
@@ -134,12 +134,13 @@ async fn is_replayed(session: &Session, instance: i64, publish: i64) -> Result<b
 }
 
 /// What belongs to a publish, in the order in which it goes: work first, so that nothing is added afterwards.
-const BELONGINGS: [&str; 6] = [
+const BELONGINGS: [&str; 7] = [
     "DELETE FROM jobs WHERE instance = $1 AND publish = $2",
     "DELETE FROM retries WHERE instance = $1 AND publish = $2",
     "DELETE FROM tallies WHERE instance = $1 AND publish = $2",
     "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2",
     "DELETE FROM scheduled WHERE instance = $1 AND publish = $2",
+    "DELETE FROM publish_webhooks WHERE instance = $1 AND publish = $2",
     "DELETE FROM payloads WHERE instance = $1 AND publish = $2",
 ];
 
@@ -216,7 +217,7 @@ async fn purge_piece(session: &Session, instance: i64) -> Result<bool, Fault> {
             &[&instance, &DEVICES_MAX],
         )
         .await?;
-    if devices::remove(session, instance, &found).await? > 0 {
+    if devices::remove(session, instance, &found, None).await? > 0 {
         return Ok(true);
     }
     let publishes: Vec<i64> = session
@@ -234,5 +235,6 @@ async fn purge_piece(session: &Session, instance: i64) -> Result<bool, Fault> {
     Ok(!publishes.is_empty()
         || !keys::remove_of(session, instance, KEYS_MAX).await?
         || !lists::purge(session, instance).await?
-        || insights::purge(session, instance).await?)
+        || insights::purge(session, instance).await?
+        || !webhooks::purge(session, instance).await?)
 }

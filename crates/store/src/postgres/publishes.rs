@@ -12,7 +12,7 @@ use domain::user::UserId;
 use super::fault::{Fault, corrupt};
 use super::keys::{self, Taken};
 use super::session::{Columns as _, Session};
-use super::{audience, columns, instances, interests, jobs, lists, scheduled};
+use super::{audience, columns, instances, interests, jobs, lists, scheduled, webhooks};
 use crate::lookup::PublishState;
 use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
 use crate::stored::{FORMAT, Stored, Texts, decode, encode};
@@ -87,6 +87,15 @@ pub(super) async fn create(
         .await?;
     if let Some(names) = &texts.scheduled {
         scheduled::insert(session, instance, number, publish.send_at, names).await?;
+    }
+    if let Some(brought) = &new.webhook {
+        webhooks::keep_brought(session, instance, number, brought).await?;
+    }
+    if state != SCHEDULED {
+        webhooks::publish_begun(session, instance, number).await?;
+    }
+    if state == FINISHED {
+        webhooks::publish_ended(session, instance, number).await?;
     }
     let jobs = jobs::insert(session, instance, number, &ranges, plan.lease).await?;
     Ok(Outcome::New(Created {
@@ -234,7 +243,7 @@ pub(super) async fn finish_if_done(
     publish: i64,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    session
+    let ended = session
         .execute(
             "UPDATE publishes SET finished_at = greatest($3, accepted_at), state = 'finished'
               WHERE instance = $1 AND publish = $2 AND state = 'running'
@@ -243,6 +252,9 @@ pub(super) async fn finish_if_done(
             &[&instance, &publish, &now.as_millis()],
         )
         .await?;
+    if ended > 0 {
+        webhooks::publish_ended(session, instance, publish).await?;
+    }
     Ok(())
 }
 

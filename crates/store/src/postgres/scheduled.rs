@@ -5,7 +5,7 @@ use domain::publish::Audience;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{audience, columns, jobs, publishes};
+use super::{audience, columns, jobs, publishes, webhooks};
 use crate::publishes::Plan;
 use crate::stored::encode;
 
@@ -86,6 +86,7 @@ async fn begin(
     };
     let (resolved, users) = publishes::resolve(session, instance, &names).await?;
     let ranges = audience::ranges(session, instance, &resolved, plan).await?;
+    webhooks::publish_begun(session, instance, publish).await?;
     session
         .execute(
             "UPDATE payloads SET audience = $3, users = $4 WHERE instance = $1 AND publish = $2",
@@ -94,6 +95,7 @@ async fn begin(
         .await?;
     if ranges.is_empty() {
         publishes::end(session, instance, publish, publishes::FINISHED, now).await?;
+        webhooks::publish_ended(session, instance, publish).await?;
         return Ok(Vec::new());
     }
     session

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         sql: include_str!("../../migrations/postgres/0001_first.sql"),
         oldest: 1,
@@ -42,6 +42,10 @@ const MIGRATIONS: [Migration; 7] = [
     },
     Migration {
         sql: include_str!("../../migrations/postgres/0007_given_again.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("../../migrations/postgres/0008_webhooks.sql"),
         oldest: 1,
     },
 ];

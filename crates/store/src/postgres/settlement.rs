@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
+use domain::webhook::Removal;
 
 use super::fault::{Fault, corrupt};
 use super::jobs::Advanced;
@@ -190,7 +191,7 @@ async fn apply_rest(
             .await?;
     }
     let dead = still_dead(session, instance, &settlement.dead).await?;
-    devices::remove(session, instance, &dead).await?;
+    devices::remove(session, instance, &dead, Some(Removal::TokenDead)).await?;
     retries::insert(session, instance, publish, &settlement.retries).await
 }
 

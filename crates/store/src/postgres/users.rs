@@ -4,10 +4,11 @@ use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
+use domain::webhook::Removal;
 
 use super::fault::Fault;
 use super::session::Session;
-use super::{devices, instances};
+use super::{devices, instances, webhooks};
 use crate::devices::Bound;
 
 /// The number of a user, who stays until the transaction ends, and is nobody else's to count until then; made up if there was
@@ -103,6 +104,7 @@ pub(super) async fn bind(
             &[&found.instance, &found.device, &number, &now.as_millis()],
         )
         .await?;
+    webhooks::device_bound(session, found.instance, instance, id, user).await?;
     Ok(Bound::Done)
 }
 
@@ -127,6 +129,7 @@ pub(super) async fn delete(
         if found.is_empty() {
             return Ok(deleted);
         }
-        deleted += devices::remove(session, instance, &found).await?;
+        let removal = Some(Removal::UserDeleted);
+        deleted += devices::remove(session, instance, &found, removal).await?;
     }
 }

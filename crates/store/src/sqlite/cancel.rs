@@ -5,7 +5,7 @@ use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use rusqlite::Connection;
 
-use super::{lookup, publishes};
+use super::{lookup, publishes, webhooks};
 use crate::StoreError;
 use crate::lookup::Cancelled;
 
@@ -41,6 +41,9 @@ pub(super) fn mark(
         .prepare_cached("DELETE FROM jobs WHERE publish = ?1")?
         .execute([number])?;
     publishes::end(connection, number, publishes::CANCELLED, now)?;
+    if state == publishes::RUNNING {
+        webhooks::publish_ended(connection, number)?;
+    }
     Ok((Cancelled::Done, Some(number)))
 }
 

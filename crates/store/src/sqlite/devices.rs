@@ -3,10 +3,11 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Registration};
 use domain::instance::InstanceId;
+use domain::webhook::Removal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::{columns, instances, interests};
+use super::{columns, instances, interests, webhooks};
 use crate::StoreError;
 use crate::devices::{Changed, DeviceRecord, Registered};
 
@@ -87,7 +88,7 @@ pub(super) fn register(
     if let Some((device, _)) = known
         && changes_keys_of_a_user(connection, device, token)?
     {
-        remove(connection, device)?;
+        remove(connection, device, Removal::TokenMoved)?;
         known = None;
     }
     if let Some((device, uuid)) = known {
@@ -124,8 +125,10 @@ pub(super) fn register(
             registration.metadata.as_json(),
             now.as_millis(),
         ])?;
+    let id = DeviceId::from_parts(token.platform(), *fresh.uuid());
+    webhooks::device_registered(connection, instance, registration.instance, id)?;
     Ok(Registered {
-        id: DeviceId::from_parts(token.platform(), *fresh.uuid()),
+        id,
         new: true,
         interests: Vec::new(),
     })
@@ -166,7 +169,7 @@ pub(super) fn delete(
 ) -> Result<bool, StoreError> {
     match find(connection, instance, id)? {
         Some(found) => {
-            remove(connection, found.device)?;
+            remove(connection, found.device, Removal::Deleted)?;
             Ok(true)
         }
         None => Ok(false),
@@ -175,7 +178,12 @@ pub(super) fn delete(
 
 /// Removes a device by its number: its subscriptions and retries go with it, and publishes that may thereby have lost their
 /// last work are noted.
-pub(super) fn remove(connection: &Connection, device: i64) -> Result<(), StoreError> {
+pub(super) fn remove(
+    connection: &Connection,
+    device: i64,
+    reason: Removal,
+) -> Result<(), StoreError> {
+    webhooks::device_removed(connection, device, reason)?;
     connection
         .prepare_cached(
             "INSERT OR IGNORE INTO emptied (publish) SELECT publish FROM retries WHERE device = ?1",
@@ -221,13 +229,13 @@ pub(super) fn set_gateway_token(
         )?
         .query_row(params![found.device, token.identity()], |row| row.get(0))?;
     if is_taken_over {
-        remove(connection, found.device)?;
+        remove(connection, found.device, Removal::Deleted)?;
         return Ok(Changed::UnknownDevice);
     }
     if let Some((other, _)) = with_token(connection, found.instance, token)?
         && other != found.device
     {
-        remove(connection, other)?;
+        remove(connection, other, Removal::TokenMoved)?;
     }
     // Nothing is known of which of Apple's gateways takes a token that was never tried.
     connection

@@ -1,8 +1,9 @@
 //! Events: what devices report of publishes, counted once per device, publish and kind.
 
+use domain::webhook::WebhookEvent;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{devices, insights};
+use super::{devices, insights, webhooks};
 use crate::StoreError;
 use crate::insights::hour_of;
 use crate::publishes::{Event, EventKind, Recorded};
@@ -52,5 +53,14 @@ fn record_one(connection: &Connection, event: &Event) -> Result<Recorded, StoreE
     let hour = hour_of(event.received);
     let platform = event.device.platform();
     insights::count(connection, device.instance, hour, platform, event.kind)?;
+    if let Some(user) = &event.user {
+        let told = WebhookEvent::UserNotification {
+            instance: event.instance,
+            publish: event.publish,
+            user: user.clone(),
+            opened: event.kind == EventKind::Open,
+        };
+        webhooks::user_notified(connection, device.instance, &told, device.user)?;
+    }
     Ok(Recorded::New)
 }

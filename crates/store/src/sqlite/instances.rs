@@ -9,7 +9,7 @@ use domain::seal::Sealed;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::columns;
+use super::{columns, webhooks};
 use crate::StoreError;
 use crate::instances::{
     BrokenCredential, CredentialRecord, CredentialVersion, InstanceRecord, NewCredential,
@@ -197,6 +197,9 @@ pub(super) fn mark_credential(
         ])?;
     if marked == 0 {
         return Ok(false);
+    }
+    if let Some(reason) = broken {
+        webhooks::credential_broken(connection, instance, id, platform, reason)?;
     }
     changed(connection)?;
     Ok(true)

@@ -47,7 +47,11 @@ fn layout(kind: Kind) -> Layout {
             Some("CROSS JOIN interests o ON o.interest = t.interest"),
         ),
         Kind::Publishes => (&["publish"], None),
-        Kind::Payloads | Kind::Scheduled | Kind::Emptied => (&["publish"], BY_PUBLISH),
+        Kind::Payloads | Kind::Scheduled | Kind::Emptied | Kind::PublishWebhooks => {
+            (&["publish"], BY_PUBLISH)
+        }
+        Kind::Webhooks => (&["webhook"], None),
+        Kind::WebhookRequests => (&["request"], None),
         Kind::Jobs => (&["job"], BY_PUBLISH),
         Kind::Retries => (&["retry"], BY_PUBLISH),
         Kind::Tallies => (&["publish", "platform", "outcome", "reason"], BY_PUBLISH),

@@ -4,7 +4,7 @@
 use domain::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{columns, keys, lists, replay};
+use super::{columns, keys, lists, replay, webhooks};
 use crate::StoreError;
 
 /// How many events and failures one piece removes at most.
@@ -184,6 +184,7 @@ pub(super) fn purge_deleted(connection: &Connection) -> Result<bool, StoreError>
     if publishes.is_empty()
         && keys::remove_of(connection, instance, KEYS_MAX)?
         && lists::purge(connection, instance)?
+        && webhooks::purge(connection, instance)?
     {
         connection
             .prepare_cached("DELETE FROM instances WHERE instance = ?1")?

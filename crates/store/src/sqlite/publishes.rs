@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::keys::{self, Taken};
-use super::{audience, columns, instances, interests, jobs, lists, scheduled, users};
+use super::{audience, columns, instances, interests, jobs, lists, scheduled, users, webhooks};
 use crate::StoreError;
 use crate::lookup::PublishState;
 use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
@@ -83,6 +83,15 @@ pub(super) fn create(
         .execute(params![number, FORMAT, texts.payloads, encode(&audience), users])?;
     if let Some(names) = &texts.scheduled {
         scheduled::insert(connection, number, publish.send_at, names)?;
+    }
+    if let Some(brought) = &new.webhook {
+        webhooks::keep_brought(connection, number, brought)?;
+    }
+    if state != SCHEDULED {
+        webhooks::publish_begun(connection, number)?;
+    }
+    if state == FINISHED {
+        webhooks::publish_ended(connection, number)?;
     }
     let jobs = jobs::insert(connection, number, &ranges, plan.lease)?;
     Ok(Outcome::New(Created {
@@ -199,7 +208,7 @@ pub(super) fn finish_if_done(
     number: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    connection
+    let ended = connection
         .prepare_cached(
             "UPDATE publishes SET finished_at = max(?2, accepted_at), state = 'finished'
               WHERE publish = ?1 AND state = 'running'
@@ -207,6 +216,9 @@ pub(super) fn finish_if_done(
                 AND NOT EXISTS (SELECT 1 FROM retries WHERE publish = ?1)",
         )?
         .execute([number, now.as_millis()])?;
+    if ended > 0 {
+        webhooks::publish_ended(connection, number)?;
+    }
     Ok(())
 }
 

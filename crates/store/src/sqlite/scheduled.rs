@@ -4,7 +4,7 @@ use domain::clock::Timestamp;
 use domain::publish::Audience;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{audience, columns, jobs, publishes};
+use super::{audience, columns, jobs, publishes, webhooks};
 use crate::StoreError;
 use crate::publishes::Plan;
 use crate::stored::encode;
@@ -89,11 +89,13 @@ fn begin(
     };
     let (resolved, users) = publishes::resolve(connection, due.instance, &names)?;
     let ranges = audience::ranges(connection, &resolved, plan)?;
+    webhooks::publish_begun(connection, due.publish)?;
     connection
         .prepare_cached("UPDATE payloads SET audience = ?2, users = ?3 WHERE publish = ?1")?
         .execute(params![due.publish, encode(&resolved), users])?;
     if ranges.is_empty() {
         publishes::end(connection, due.publish, publishes::FINISHED, now)?;
+        webhooks::publish_ended(connection, due.publish)?;
         return Ok(Vec::new());
     }
     connection

@@ -3,6 +3,7 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
+use domain::webhook::Removal;
 use rusqlite::{Connection, params};
 
 use super::jobs::Advanced;
@@ -186,7 +187,7 @@ fn remove_if_same(connection: &Connection, dead: &DeadDevice) -> Result<(), Stor
             dead.since.map(Timestamp::as_millis)
         ])?;
     if is_same {
-        devices::remove(connection, dead.device.0)?;
+        devices::remove(connection, dead.device.0, Removal::TokenDead)?;
     }
     Ok(())
 }

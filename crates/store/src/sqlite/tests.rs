@@ -111,5 +111,6 @@ fn to_news(instance: InstanceId) -> NewPublish {
         }),
         audience: request.audience,
         once: None,
+        webhook: None,
     }
 }

@@ -4,9 +4,10 @@ use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
+use domain::webhook::Removal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{devices, instances};
+use super::{devices, instances, webhooks};
 use crate::StoreError;
 use crate::devices::Bound;
 
@@ -73,6 +74,7 @@ pub(super) fn bind(
     connection
         .prepare_cached("UPDATE devices SET user_number = ?2, bound_at = ?3 WHERE device = ?1")?
         .execute([found.device, number, now.as_millis()])?;
+    webhooks::device_bound(connection, found.instance, instance, id, user)?;
     Ok(Bound::Done)
 }
 
@@ -94,7 +96,7 @@ pub(super) fn delete(
         .collect::<Result<_, _>>()?;
     let mut deleted = 0;
     for device in found {
-        devices::remove(connection, device)?;
+        devices::remove(connection, device, Removal::UserDeleted)?;
         deleted += 1;
     }
     Ok(deleted)

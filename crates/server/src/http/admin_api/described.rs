@@ -4,6 +4,7 @@ use utoipa::OpenApi;
 
 use super::{
     audit, credentials, devices, insights, instances, publishes, secret_keys, tokens, users,
+    webhooks,
 };
 
 /// All calls of the admin API.
@@ -43,6 +44,14 @@ use super::{
         tokens::revoke,
         audit::all,
         audit::of_instance,
+        webhooks::list,
+        webhooks::add,
+        webhooks::remove,
+        webhooks::enable,
+        webhooks::disable,
+        webhooks::test,
+        webhooks::deliveries,
+        webhooks::replay,
     ),
     security(("admin_token" = []))
 )]

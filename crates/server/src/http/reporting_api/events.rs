@@ -8,6 +8,7 @@ use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
+use domain::user::UserId;
 use serde_json::Value;
 use store::console::{Trace, TraceKind};
 use store::publishes::{Event, EventKind, Recorded};
@@ -89,6 +90,11 @@ fn event(
     };
     let at =
         at.ok_or_else(|| ApiError::field("timestampSecs", "must be a whole number of seconds"))?;
+    let user = match body.take("userId") {
+        // Whatever is no user's id belongs to nobody.
+        Some(Value::String(id)) => UserId::parse(id).ok(),
+        _ => None,
+    };
     let (Some(publish), Some(device)) = (PublishId::parse(&publish), DeviceId::parse(&device))
     else {
         return Ok(None);
@@ -100,6 +106,7 @@ fn event(
         kind,
         at,
         received,
+        user,
     }))
 }
 

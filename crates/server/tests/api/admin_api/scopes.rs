@@ -126,7 +126,7 @@ pub(super) fn concrete(path: &str, instance: &str) -> String {
         .replace("{user}", "nobody")
         .replace("{publish}", "pubid-00000000-0000-4000-8000-000000000000")
         .replace("{webhook}", "00000000-0000-4000-8000-000000000000")
-        .replace("{request}", "00000000-0000-4000-8000-000000000000")
+        .replace("{delivery}", "00000000-0000-4000-8000-000000000000")
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ fn to_user(instance: InstanceId, devices: usize) -> NewPublish {
         }),
         audience: request.audience,
         once: None,
+        webhook: None,
     }
 }
 

@@ -1,0 +1,430 @@
+//! Webhooks: where an app's backend is told what happened, and what it was told.
+//!
+//! For pages: [`list`] has the state of every webhook (enabled or disabled, failing since, queue full since), [`deliveries`] the
+//! requests of one, newest first, with status and error of the last attempt; [`replay`], [`test`], [`enable`], [`disable`] and
+//! [`remove`] are its buttons, [`add`] the form: what is wrong comes back as [`AdminError::Field`] with the field's name. Changes
+//! count at once, on every node.
+
+use domain::instance::InstanceId;
+use domain::webhook::{
+    CustomData, EventType, Events, Scheme, WebhookEvent, WebhookId, WebhookSecret, WebhookUrl,
+};
+use gateway::Guard;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::webhooks::{
+    Disabled, NewWebhook, RequestNumber, RequestReport, RequestState, WebhookRecord,
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Admin;
+use super::actor::{Actor, Deed};
+use super::error::AdminError;
+
+/// How many webhooks an instance may have. Beams has no limit; each costs time with every event of its instance.
+pub const WEBHOOKS_MAX: usize = 100;
+/// Why a webhook is disabled by hand.
+pub const BY_HAND: &str = "by hand";
+
+const UNKNOWN: AdminError = AdminError::NotFound { what: "webhook" };
+
+/// A webhook, without its secret.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Its UUID, as `Webhook-ID-UUID` has it.
+    pub id: String,
+    /// Where requests go.
+    pub url: String,
+    /// How they are signed: `beams` or `standard`.
+    pub scheme: &'static str,
+    /// What it is told of.
+    pub events: Vec<&'static str>,
+    /// What it gets back in every request.
+    #[schema(value_type = Object)]
+    pub custom_data: Box<RawValue>,
+    /// When it was added.
+    #[schema(format = "date-time")]
+    pub created_at: String,
+    /// `enabled` or `disabled`.
+    pub state: &'static str,
+    /// Since when it is disabled.
+    #[schema(format = "date-time")]
+    pub disabled_since: Option<String>,
+    /// Why it is disabled.
+    pub disabled_reason: Option<String>,
+    /// Since when every request has failed.
+    #[schema(format = "date-time")]
+    pub failing_since: Option<String>,
+    /// Since when it is told nothing new, because too many requests wait.
+    #[schema(format = "date-time")]
+    pub full_since: Option<String>,
+}
+
+/// A webhook that was just added. The only answer that has its secret.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Added {
+    /// Its UUID.
+    pub id: String,
+    /// What its requests are signed with, which is not shown again.
+    pub secret: String,
+}
+
+/// A request to a webhook.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// Its UUID, as `Webhook-Request-ID-UUID` has it: the same at every attempt.
+    pub id: String,
+    /// The event's UUID, as `event_id` has it.
+    pub event_id: String,
+    /// What it tells of.
+    pub event: &'static str,
+    /// `waiting`, `delivered` or `failed`.
+    pub state: &'static str,
+    /// When it was first sent.
+    #[schema(format = "date-time")]
+    pub created_at: Option<String>,
+    /// How many attempts there were, since it was last replayed.
+    pub attempts: u32,
+    /// When it is tried next, while it waits and was tried before.
+    #[schema(format = "date-time")]
+    pub due_at: Option<String>,
+    /// When it was tried last.
+    #[schema(format = "date-time")]
+    pub tried_at: Option<String>,
+    /// The status that the receiver answered last.
+    pub status: Option<u16>,
+    /// Why the last attempt failed, in a word.
+    pub error: Option<String>,
+    /// What stands under `payload`, once that is made.
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Box<RawValue>>,
+}
+
+/// Some requests to a webhook, the newest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeliveryPage {
+    /// The requests.
+    pub deliveries: Vec<Delivery>,
+    /// Where the list goes on; absent at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A webhook to be added, as it was typed.
+#[derive(Debug, Clone, Default)]
+pub struct Typed {
+    /// Where requests go.
+    pub url: String,
+    /// What they are signed with; random where nothing was typed.
+    pub secret: Option<WebhookSecretText>,
+    /// How they are signed; `beams` where nothing was typed.
+    pub scheme: Option<String>,
+    /// What it is told of; Beams' three where nothing was typed.
+    pub events: Vec<String>,
+    /// What it wants back.
+    pub custom_data: Option<String>,
+}
+
+/// A secret as it was typed. `Debug` does not show it.
+#[derive(Clone)]
+pub struct WebhookSecretText(pub zeroize::Zeroizing<String>);
+
+impl std::fmt::Debug for WebhookSecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookSecretText(…)")
+    }
+}
+
+/// A webhook to be added, checked.
+#[derive(Debug)]
+pub struct New {
+    /// Where requests go.
+    pub url: WebhookUrl,
+    /// What they are signed with, and how.
+    pub secret: WebhookSecret,
+    /// What it is told of.
+    pub events: Events,
+    /// What it wants back.
+    pub custom_data: CustomData,
+}
+
+impl New {
+    /// Checks what was typed. A URL that may not be called is refused here, as far as that can be said without asking a name
+    /// server; what its name leads to is checked at every request.
+    pub fn check(typed: &Typed, guard: &Guard) -> Result<Self, AdminError> {
+        let url = WebhookUrl::parse(&typed.url).map_err(|e| AdminError::field("url", e))?;
+        let refused = |error| {
+            AdminError::field(
+                "url",
+                format!("{error}; the setting outbound.allow makes exceptions"),
+            )
+        };
+        guard.check_webhook(url.as_str()).map_err(refused)?;
+        let scheme = match typed.scheme.as_deref() {
+            None => Scheme::Beams,
+            Some(word) => Scheme::parse(word)
+                .ok_or_else(|| AdminError::field("scheme", "must be beams or standard"))?,
+        };
+        let secret = match &typed.secret {
+            None => WebhookSecret::random(scheme),
+            Some(WebhookSecretText(text)) => WebhookSecret::parse(scheme, text)
+                .map_err(|error| AdminError::field("secret", error))?,
+        };
+        let custom_data = match typed.custom_data.as_deref() {
+            None => CustomData::default(),
+            Some(text) => {
+                CustomData::parse(text).map_err(|error| AdminError::field("customData", error))?
+            }
+        };
+        Ok(Self {
+            url,
+            secret,
+            events: events(&typed.events)?,
+            custom_data,
+        })
+    }
+}
+
+/// The events with these names; Beams' three for none.
+fn events(names: &[String]) -> Result<Events, AdminError> {
+    if names.is_empty() {
+        return Ok(Events::BEAMS);
+    }
+    let known = names.iter().map(|name| EventType::parse(name));
+    let chosen: Option<Vec<_>> = known.collect();
+    chosen.and_then(Events::of).ok_or_else(|| {
+        let choices = EventType::CHOICES.map(EventType::as_str).join(", ");
+        AdminError::field("events", format!("must be some of {choices}"))
+    })
+}
+
+impl Webhook {
+    /// What may be shown of a webhook.
+    pub fn of(record: &WebhookRecord) -> Self {
+        let disabled = record.disabled.as_ref();
+        let time = |at: Option<domain::clock::Timestamp>| at.map(|at| at.to_string());
+        Self {
+            id: record.id.to_string(),
+            url: record.url.clone(),
+            scheme: record.scheme.as_str(),
+            events: record.events.iter().map(EventType::as_str).collect(),
+            custom_data: raw(record.custom_data.as_str()),
+            created_at: record.created_at.to_string(),
+            state: if disabled.is_some() {
+                "disabled"
+            } else {
+                "enabled"
+            },
+            disabled_since: time(disabled.map(|disabled| disabled.since)),
+            disabled_reason: disabled.map(|disabled| disabled.reason.clone()),
+            failing_since: time(record.failing_since),
+            full_since: time(record.full_since),
+        }
+    }
+}
+
+impl Delivery {
+    /// What may be shown of a request.
+    pub fn of(report: &RequestReport) -> Self {
+        let time = |at: Option<domain::clock::Timestamp>| at.map(|at| at.to_string());
+        let due_at = report.due_at.filter(|at| at.as_millis() > 0);
+        Self {
+            id: report.id.to_string(),
+            event_id: report.event_id.to_string(),
+            event: report.event.as_str(),
+            state: report.state.as_str(),
+            created_at: time(report.created_at),
+            attempts: report.attempts,
+            due_at: time(due_at),
+            tried_at: time(report.tried_at),
+            status: report.status,
+            error: report.error.clone(),
+            payload: report.payload.as_deref().map(raw),
+        }
+    }
+}
+
+/// JSON that was checked when it was kept.
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Adds a webhook.
+pub async fn add(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    new: New,
+) -> Result<Added, AdminError> {
+    let id = WebhookId::random();
+    let sealed = admin.vault.seal_webhook_secret(instance, id, &new.secret)?;
+    let record = record(id, &new, sealed, admin.now());
+    let deed = Deed::new("webhook.add").at(instance).on(id);
+    let add = async {
+        if admin
+            .store
+            .add_webhook(instance, record, WEBHOOKS_MAX)
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(AdminError::Conflict(format!(
+                "the instance has {WEBHOOKS_MAX} webhooks already; remove one first"
+            )))
+        }
+    };
+    admin.audited(actor, deed, add).await?;
+    Ok(Added {
+        id: id.to_string(),
+        secret: new.secret.reveal().to_owned(),
+    })
+}
+
+/// A new webhook as a store takes it.
+pub fn record(
+    id: WebhookId,
+    new: &New,
+    secret: domain::seal::Sealed,
+    created_at: domain::clock::Timestamp,
+) -> NewWebhook {
+    NewWebhook {
+        id,
+        url: new.url.as_str().to_owned(),
+        secret,
+        scheme: new.secret.scheme(),
+        events: new.events,
+        custom_data: new.custom_data.clone(),
+        created_at,
+    }
+}
+
+/// The webhooks of an instance, in the order they were added.
+pub async fn list(admin: &Admin, instance: InstanceId) -> Result<Vec<Webhook>, AdminError> {
+    let all = admin.store.webhooks(instance).await?;
+    Ok(all.iter().map(Webhook::of).collect())
+}
+
+/// Removes a webhook and all that waits for it.
+pub async fn remove(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<(), AdminError> {
+    let deed = Deed::new("webhook.remove").at(instance).on(id);
+    let remove = async { known(admin.store.remove_webhook(instance, id).await?) };
+    admin.audited(actor, deed, remove).await
+}
+
+/// Enables a webhook: what happens from now on is told again.
+pub async fn enable(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<(), AdminError> {
+    let deed = Deed::new("webhook.enable").at(instance).on(id);
+    let enable = async { known(admin.store.set_webhook(instance, id, None).await?) };
+    admin.audited(actor, deed, enable).await
+}
+
+/// Disables a webhook: what waits is given up, and what happens meanwhile is not told.
+pub async fn disable(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<(), AdminError> {
+    let disabled = Disabled {
+        since: admin.now(),
+        reason: BY_HAND.into(),
+    };
+    let deed = Deed::new("webhook.disable").at(instance).on(id);
+    let disable = async {
+        known(
+            admin
+                .store
+                .set_webhook(instance, id, Some(disabled))
+                .await?,
+        )
+    };
+    admin.audited(actor, deed, disable).await
+}
+
+/// Sends a webhook a request of type `v1.Test`. The request's id; [`deliveries`] tells what becomes of it.
+pub async fn test(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<Uuid, AdminError> {
+    let deed = Deed::new("webhook.test").at(instance).on(id);
+    let test = async {
+        let payload = WebhookEvent::Test { instance }.payload();
+        if let Some(request) = admin.store.test_webhook(instance, id, payload).await? {
+            return Ok(request);
+        }
+        let all = admin.store.webhooks(instance).await?;
+        known(all.iter().any(|webhook| webhook.id == id))?;
+        Err(AdminError::Conflict(
+            "the webhook is disabled; enable it first".into(),
+        ))
+    };
+    admin.audited(actor, deed, test).await
+}
+
+/// The requests of a webhook, all or those in one state, the newest first, behind `cursor`.
+pub async fn deliveries(
+    admin: &Admin,
+    instance: InstanceId,
+    id: WebhookId,
+    state: Option<RequestState>,
+    cursor: Option<RequestNumber>,
+    limit: usize,
+) -> Result<DeliveryPage, AdminError> {
+    let found = admin
+        .store
+        .webhook_requests(instance, id, state, cursor, limit);
+    let found = found.await?.ok_or(UNKNOWN)?;
+    let cursor = found.last().filter(|_| found.len() >= limit);
+    Ok(DeliveryPage {
+        cursor: cursor.map(|last| last.number.0.to_string()),
+        deliveries: found.iter().map(Delivery::of).collect(),
+    })
+}
+
+/// Sends a request that was delivered or given up once more, with the same id.
+pub async fn replay(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    webhook: WebhookId,
+    request: Uuid,
+) -> Result<(), AdminError> {
+    let deed = Deed::new("webhook.replay").at(instance).on(request);
+    let replay = async {
+        let all = admin.store.webhooks(instance).await?;
+        let found = all.iter().find(|known| known.id == webhook);
+        if found.ok_or(UNKNOWN)?.disabled.is_some() {
+            let why = "the webhook is disabled; enable it first";
+            return Err(AdminError::Conflict(why.into()));
+        }
+        let now = admin.now();
+        let replayed = admin.store.replay_request(instance, webhook, request, now);
+        if replayed.await? {
+            Ok(())
+        } else {
+            Err(AdminError::NotFound {
+                what: "delivery that has ended",
+            })
+        }
+    };
+    admin.audited(actor, deed, replay).await
+}
+
+fn known(found: bool) -> Result<(), AdminError> {
+    if found { Ok(()) } else { Err(UNKNOWN) }
+}
