@@ -7,6 +7,7 @@ mod schema;
 mod cost;
 mod failing;
 mod plans;
+mod tls;
 mod together;
 
 use schema::Schema;
