@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmark's own, durable, with a database that has users with a device each."""
+"""A PostgreSQL server of the benchmark's own, durable, with a database that has users with a device each, all in one interest."""
 
 import contextlib
 import os
@@ -14,6 +14,9 @@ INSERT INTO users (instance, id) SELECT instance, 'user-' || n FROM instances, g
 INSERT INTO devices (instance, id, platform, identity, digest, bundle_id, metadata, user_number, created_at, registered_at)
     SELECT instance, gen_random_uuid(), 'apns', token, sha256(('apns:' || token)::bytea), 'com.example.app', '{{}}', user_number, 1, 1
       FROM (SELECT instance, user_number, encode(sha256(id::bytea), 'hex') AS token FROM users) AS u;
+INSERT INTO interests (instance, name) SELECT instance, 'apns' FROM instances;
+INSERT INTO subscriptions (instance, interest, device)
+    SELECT instance, interest, device FROM devices JOIN interests USING (instance);
 VACUUM ANALYZE;
 CREATE TABLE rate (instance bigint, publish bigint GENERATED ALWAYS AS IDENTITY, id uuid, payloads text,
     PRIMARY KEY (instance, publish));
@@ -21,11 +24,11 @@ CREATE TABLE rate (instance bigint, publish bigint GENERATED ALWAYS AS IDENTITY,
 
 
 @contextlib.contextmanager
-def running(bench):
+def running(bench, cores=BOTH_CORES):
     """The URL of a server for as long as the block runs."""
     # Not where only root may look, as whom the server does not run.
     folder = f"/tmp/heliostat-bench-postgres-{os.getpid()}"
-    start = ["taskset", "-c", BOTH_CORES, bench.root / "scripts/postgres", "start", folder]
+    start = ["taskset", "-c", cores, bench.root / "scripts/postgres", "start", folder]
     environment = os.environ | {"DURABLE": "1"}
     started = subprocess.run(start, check=True, capture_output=True, text=True, env=environment)
     try:
@@ -41,7 +44,7 @@ def fill(bench, url):
     subprocess.run(command, input=FILL, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
-def inserts_per_second(bench, url, payloads, clients, seconds):
+def inserts_per_second(bench, url, payloads, clients, seconds, cores=BOTH_CORES):
     """What pgbench does of single inserts of what a publish carries, each durable by itself."""
     script = bench.work / "insert.sql"
     quoted = payloads.replace("'", "''").replace(":", "\\:")
@@ -49,5 +52,5 @@ def inserts_per_second(bench, url, payloads, clients, seconds):
         f"INSERT INTO rate (instance, id, payloads) VALUES (1, gen_random_uuid(), '{quoted}');\n", encoding="utf-8"
     )
     command = ["pgbench", "-n", "-M", "simple", "-c", clients, "-j", 2, "-T", seconds, "-f", script, url]
-    out, _ = processes.run(command, BOTH_CORES, log=bench.work / "pgbench.log")
+    out, _ = processes.run(command, cores, log=bench.work / "pgbench.log")
     return float(TPS.search(out if isinstance(out, str) else out.decode()).group(1))

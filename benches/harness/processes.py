@@ -25,6 +25,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def all_cores():
+    return f"0-{os.cpu_count() - 1}"
+
+
+def all_but_the_receivers():
+    """The sender's core, and on a machine of more than two those beyond the receiver's."""
+    return ",".join(str(core) for core in range(os.cpu_count()) if core != RECEIVER_CORE)
+
+
 def pinned(core, command):
     return ["taskset", "-c", str(core), *map(str, command)]
 

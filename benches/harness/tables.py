@@ -69,11 +69,20 @@ def record(page, facts, results, all_rows):
 
 
 def merged(old, new):
-    """Old tables with the lines of new ones that are about the same."""
+    """Old tables with the lines of new ones that are about the same; what is new comes at the end of its table."""
+    def is_about(line):
+        return line.startswith("| ") and "---" not in line
+
     def subject(line):
         cells = line.split(" | ")
         # A line about a sender is named by its row, too.
         return tuple(cells[:2]) if len(cells) == 5 else cells[0]
 
-    fresh = {subject(line): line for line in new.splitlines() if line.startswith("| ") and "---" not in line}
-    return "\n".join(fresh.get(subject(line), line) if line.startswith("| ") else line for line in old.split("\n"))
+    fresh = {subject(line): line for line in new.splitlines() if is_about(line)}
+    lines = [fresh.pop(subject(line), line) if is_about(line) else line for line in old.split("\n")]
+    for line in fresh.values():
+        columns = line.count(" | ")
+        last = max((at for at, other in enumerate(lines) if is_about(other) and other.count(" | ") == columns), default=None)
+        if last is not None:
+            lines.insert(last + 1, line)
+    return "\n".join(lines)

@@ -6,8 +6,10 @@ def all_rows():
     from .fanout import Fanout
     from .intake import Import, Publishes, Registrations
     from .latency import Latency
+    from .nodes import Nodes
     from .postgres import PostgresPublishes
     from .size import Memory, Start, Workers
 
     fanouts = [Fanout("apns"), Fanout("fcm"), Fanout("web")]
-    return [*fanouts, Workers(), Publishes(), PostgresPublishes(), Latency(), Memory(), Registrations(), Import(), Start()]
+    intake = [Publishes(), PostgresPublishes(), Nodes()]
+    return [*fanouts, Workers(), *intake, Latency(), Memory(), Registrations(), Import(), Start()]

@@ -11,10 +11,10 @@ CONNECTIONS = 64
 INTERESTS = ["news", "city-7", "team-3"]
 
 
-def load(bench, server, what, seconds, *more):
+def load(bench, server, what, seconds, *more, connections=CONNECTIONS):
     """Requests done per second."""
     instance = ["--instance", database.INSTANCE, "--secret-key", database.SECRET_KEY]
-    common = ["--server", server.address, "--connections", CONNECTIONS, "--seconds", seconds, *instance]
+    common = ["--server", server.address, "--connections", connections, "--seconds", seconds, *instance]
     log = bench.work / "load.log"
     out, _ = processes.run([bench.tools, "load", what, *common, *more], processes.RECEIVER_CORE, log=log)
     told = json.loads(out)
