@@ -266,6 +266,7 @@ macro_rules! store_conformance {
                 a_report_is_told_once_and_for_the_bound_user,
                 a_publish_is_told_of_when_it_ends,
                 a_publish_may_bring_its_own_webhook,
+                what_is_accepted_with_its_first_page_is_told_of_too,
                 a_scheduled_publish_is_told_of_when_it_begins,
                 what_is_told_of_a_publish_is_counted_once;
             webhook_requests:

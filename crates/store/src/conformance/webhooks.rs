@@ -341,6 +341,15 @@ async fn publish_with_webhook(
     instance: InstanceId,
     send_at: i64,
 ) -> domain::publish::PublishId {
+    publish_with_webhook_by(store, instance, send_at, UNLEASED).await
+}
+
+async fn publish_with_webhook_by(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    send_at: i64,
+    plan: Plan,
+) -> domain::publish::PublishId {
     let mut publish = domain::publish::Publish::clone(&publish(instance, &[Platform::Fcm]));
     publish.send_at = at(send_at);
     let id = publish.id;
@@ -350,7 +359,7 @@ async fn publish_with_webhook(
         once: None,
         webhook: Some(PublishWebhook(Sealed::from_bytes(vec![9]))),
     };
-    store.create_publish(new, UNLEASED).await.unwrap();
+    store.create_publish(new, plan).await.unwrap();
     id
 }
 
@@ -378,6 +387,31 @@ pub async fn a_publish_may_bring_its_own_webhook(store: Arc<dyn Store>) {
     assert_eq!(finished.requests[0].event, EventType::PublishFinished);
     // Nobody added that webhook, so nobody sees it.
     assert!(store.webhooks(instance).await.unwrap().is_empty());
+}
+
+pub async fn what_is_accepted_with_its_first_page_is_told_of_too(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    webhook(&store, instance, &[EventType::PublishToInterestsAttempt]).await;
+    subscriber(&store, instance, 1, &["news"]).await;
+    let plan = Plan {
+        first_page_max: 10,
+        ..LEASED
+    };
+    let (to_nobody, _) = publish_to(&store, instance, to_interests(&["none"]), plan).await;
+    let brought = publish_with_webhook_by(&store, instance, 0, plan).await;
+    let mut told = Vec::new();
+    while let Some(claimed) = claim(&store, 1).await {
+        for request in &claimed.requests {
+            told.push((request.event, content(request).clone()));
+        }
+    }
+    let of = |publish| Content::OfPublish {
+        publish,
+        after: None,
+    };
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.contains(&(EventType::PublishToInterestsAttempt, of(to_nobody))));
+    assert!(told.contains(&(EventType::PublishStarted, of(brought))));
 }
 
 pub async fn a_scheduled_publish_is_told_of_when_it_begins(store: Arc<dyn Store>) {

@@ -14,7 +14,7 @@ use domain::webhook::Removal;
 use super::fault::{Fault, corrupt};
 use super::jobs::Advanced;
 use super::session::{Columns as _, Session};
-use super::{columns, devices, jobs, publishes, retries};
+use super::{columns, devices, jobs, publishes, retries, webhooks};
 use crate::StoreError;
 use crate::publishes::{DeadDevice, Failure, Fence, JobId, RetryId, Settled, Settlement};
 
@@ -69,7 +69,8 @@ const FINISH: &str =
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n(instance, publish, now)
     WHERE p.instance = n.instance AND p.publish = n.publish AND coalesce(p.state, '') = 'running'
       AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.publish = n.publish)
-      AND NOT EXISTS (SELECT 1 FROM retries WHERE retries.publish = n.publish)";
+      AND NOT EXISTS (SELECT 1 FROM retries WHERE retries.publish = n.publish)
+    RETURNING p.instance, p.publish";
 
 /// Settles the last pages of jobs together.
 pub(super) async fn last_pages(
@@ -116,9 +117,11 @@ pub(super) async fn last_pages(
     }
     let latest = times.iter().copied().max().unwrap_or_default();
     publishes::finish_emptied(session, Timestamp::from_millis(latest)).await?;
-    session
-        .execute(FINISH, &[&instances, &publishes, &times])
+    let rows = session
+        .rows(FINISH, &[&instances, &publishes, &times])
         .await?;
+    let ended = rows.iter().map(|row| Ok((row.at(0)?, row.at(1)?)));
+    webhooks::publishes_ended(session, ended.collect::<Result<_, Fault>>()?).await?;
     Ok(settled)
 }
 

@@ -1,6 +1,6 @@
 //! Publishes that are accepted together: as many as come at a time in two round trips, whatever each of them names.
 //!
-//! Those that are scheduled, have a key, are for a list or want no page of their own go by themselves. An audience that is not
+//! Those that are scheduled, have a key, bring a webhook along, are for a list or want no page of their own go by themselves. An audience that is not
 //! read whole on the way is looked at as for a publish alone.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,7 @@ use super::fault::{Fault, corrupt};
 use super::jobs::{self, Claimed};
 use super::publishes::{Created, FINISHED, Outcome, RUNNING};
 use super::session::{Columns as _, Session};
+use super::webhooks;
 use crate::StoreError;
 use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
 use crate::stored::{FORMAT, Texts, encode};
@@ -29,6 +30,7 @@ pub(super) type Request = (NewPublish, Texts, Plan);
 /// Whether a publish may go with others.
 pub(super) fn is_fit((new, texts, plan): &Request) -> bool {
     new.once.is_none()
+        && new.webhook.is_none()
         && texts.scheduled.is_none()
         && plan.first_page_max > 0
         && !matches!(new.audience, Audience::List(_))
@@ -157,6 +159,9 @@ pub(super) async fn create(
         });
     }
     let mut claimed = write(session, &drafts).await?;
+    let for_nobody = drafts.iter().flatten().filter(|d| d.ranges.is_empty());
+    let ended = for_nobody.map(|draft| (draft.instance, draft.number));
+    webhooks::publishes_ended(session, ended.collect()).await?;
     let answer = |draft: Option<Draft<'_>>| {
         let draft = draft.ok_or(StoreError::UnknownInstance)?;
         Ok(Outcome::New(Created {

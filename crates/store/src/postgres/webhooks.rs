@@ -27,7 +27,7 @@ use crate::webhooks::{
 
 pub(super) use raise::{
     credential_broken, device_bound, device_registered, devices_removed, keep_brought,
-    publish_begun, publish_ended, user_notified,
+    publish_begun, publish_ended, publishes_ended, user_notified,
 };
 pub(super) use tend::purge;
 

@@ -14,6 +14,13 @@ use super::super::fault::Fault;
 use super::super::session::{Columns as _, Session};
 use crate::webhooks::PublishWebhook;
 
+/// Those of some publishes of which a webhook may be told: their instance has one, or they brought one along.
+const HEARD: &str = "SELECT n.instance, n.publish
+    FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS n(instance, publish, place)
+    WHERE coalesce((SELECT 1 FROM webhooks w WHERE w.instance = n.instance LIMIT 1),
+        (SELECT 1 FROM publish_webhooks b WHERE b.instance = n.instance AND b.publish = n.publish)) IS NOT NULL
+    ORDER BY n.place";
+
 /// What a request is to say.
 enum Saying<'a> {
     Event(&'a WebhookEvent),
@@ -252,6 +259,24 @@ pub(in super::super) async fn publish_ended(
         }
     }
     tell_own_webhook(session, instance, publish, EventType::PublishFinished).await
+}
+
+/// The same for publishes, by instance and number, that end together: one look for all of them, as a rule.
+pub(in super::super) async fn publishes_ended(
+    session: &Session,
+    mut ended: Vec<(i64, i64)>,
+) -> Result<(), Fault> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    // In one order whoever does it.
+    ended.sort_unstable();
+    let (instances, publishes): (Vec<i64>, Vec<i64>) = ended.into_iter().unzip();
+    let heard = session.rows(HEARD, &[&instances, &publishes]).await?;
+    for row in &heard {
+        publish_ended(session, row.at(0)?, row.at(1)?).await?;
+    }
+    Ok(())
 }
 
 /// Queues a request to the URL that a publish brought along, if it did.
