@@ -1,5 +1,6 @@
 //! Webhooks, as an app's backend receives them: over TCP and TLS, well-behaved and not.
 
+mod managed;
 mod receiver;
 
 use domain::webhook::{Scheme, WebhookId, WebhookSecret};
