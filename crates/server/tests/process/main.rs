@@ -14,3 +14,4 @@ mod program;
 mod receipts;
 mod shutdown;
 mod stage;
+mod webhooks;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +25,17 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
         );
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What the tests call servers with.
+pub(crate) fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .unwrap();
+    });
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 pub(crate) fn heliostat(env: &[(String, String)]) -> Command {

@@ -1,13 +1,13 @@
 //! What all these tests need: emulators, an instance, devices, and a server to kill.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use domain::clock::SystemClock;
 use emulator::{Behaviour, Change, Config, Emulators, Gateway};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::program::{Server, manage, until};
+use crate::program::{Server, client, manage, until};
 use crate::receipts::Receipts;
 
 const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
@@ -79,12 +79,6 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets everything up; the server that is returned has taken the registrations.
     pub(crate) async fn set(plot: &Plot) -> (Self, Server) {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .unwrap();
-        });
         let directory = tempfile::tempdir().unwrap();
         let config = Config::local(directory.path().join("emulators"));
         let emulators = emulator::start(config, Arc::new(SystemClock))
@@ -99,7 +93,7 @@ impl Stage {
         }
         let stage = Self {
             env: environment(&emulators, &directory, plot),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: client(),
             receipts: Receipts::of(&emulators),
             emulators,
             directory,
