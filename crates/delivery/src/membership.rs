@@ -1,6 +1,6 @@
 //! This node among those on the same store: says that it lives, and learns how many deliver.
 //!
-//! What a gateway grants to all nodes together is divided among those that live and deliver (see [`Sharers`]): each keeps to
+//! What a gateway grants to all nodes together is divided among those that live and deliver (see `Sharers`): each keeps to
 //! its part without asking anybody, so that a quota costs no call of the store for a delivery. A node that dies leaves its
 //! part unused for [`PRESENT_FOR`]; a new one may exceed the whole by its part until the others have heard of it.
 

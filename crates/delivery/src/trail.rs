@@ -1,6 +1,6 @@
 //! Tells the debug console what happens, while somebody watches.
 //!
-//! Which instances are watched is asked of the store once in [`LOOK_EVERY`]; for all others a note costs one look at an empty
+//! Which instances are watched is asked of the store once in `LOOK_EVERY`; for all others a note costs one look at an empty
 //! map. For those that are, no more is told than anybody can read: [`TOLD_PER_SECOND_MAX`] on each node, and of each page of
 //! a fan-out the first few deliveries and a sum. What is told is queued, and dropped where the queue is full: nothing ever
 //! waits for the console. Only a page's deliveries are written before the page is settled, since afterwards a dead device
