@@ -1,7 +1,7 @@
 //! Webhooks: where an app's backend is told what happened, and what it was told.
 //!
 //! For pages: [`list`] has the state of every webhook (enabled or disabled, failing since, queue full since), [`deliveries`] the
-//! requests of one, newest first, with status and error of the last attempt; [`replay`], [`test`], [`enable`], [`disable`] and
+//! requests of one, newest first, with status and error of the last attempt; [`replay`], [`test()`], [`enable`], [`disable`] and
 //! [`remove`] are its buttons, [`add`] the form: what is wrong comes back as [`AdminError::Field`] with the field's name. Changes
 //! count at once, on every node.
 
