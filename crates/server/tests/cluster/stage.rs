@@ -1,8 +1,8 @@
 //! What all these tests need: emulators, an instance with devices in it, and the way to start nodes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 
 use domain::clock::SystemClock;
 use emulator::{Change, Config, Emulators, Gateway, Verdict};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::balancer::Balancer;
-use crate::program::{Server, manage, until};
+use crate::program::{Server, client, manage, until};
 use crate::receipts::Receipts;
 
 pub(crate) const INSTANCE: &str = "9a1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
@@ -49,12 +49,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets everything up in the database with this URL. No node runs yet.
     pub(crate) async fn set(plot: Plot, database: &str) -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .unwrap();
-        });
+        let http = client();
         let directory = tempfile::tempdir().unwrap();
         let config = Config::local(directory.path().join("emulators"));
         let emulators = emulator::start(config, Arc::new(SystemClock))
@@ -76,16 +71,14 @@ impl Stage {
             ),
             ("HELIOSTAT_DELIVERY_LEASE_SECS", plot.lease_secs.to_string()),
             ("HELIOSTAT_LOG_FILTER", "info,delivery=debug".to_owned()),
+            // These tests ask as often as they can.
+            ("HELIOSTAT_LIMITS_PUBLISHES_PER_SECOND_MAX", "0".to_owned()),
         ];
         let env = emulators.env().iter().cloned().chain(own);
         let stage = Self {
             env: env.map(|(name, value)| (name.to_owned(), value)).collect(),
             // Each request has a connection of its own, which the balancer takes to another node.
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .pool_max_idle_per_host(0)
-                .build()
-                .unwrap(),
+            http: http.pool_max_idle_per_host(0).build().unwrap(),
             receipts: Receipts::of(&emulators),
             emulators,
             balancer: Balancer::start().await,

@@ -27,15 +27,15 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     }
 }
 
-/// What the tests call servers with.
-pub(crate) fn client() -> reqwest::Client {
+/// What the tests call servers with, to be built.
+pub(crate) fn client() -> reqwest::ClientBuilder {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .unwrap();
     });
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    reqwest::Client::builder().no_proxy()
 }
 
 pub(crate) fn heliostat(env: &[(String, String)]) -> Command {

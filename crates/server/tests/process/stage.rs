@@ -93,7 +93,7 @@ impl Stage {
         }
         let stage = Self {
             env: environment(&emulators, &directory, plot),
-            http: client(),
+            http: client().build().unwrap(),
             receipts: Receipts::of(&emulators),
             emulators,
             directory,

@@ -70,7 +70,7 @@ async fn what_webhooks_are_to_be_told_outlives_a_crash() {
     // It takes calls and tells nobody, so all of it waits when it is killed.
     env.push(("HELIOSTAT_ROLES".to_owned(), "api".to_owned()));
     let log = directory.path().join("server.log");
-    let http = client();
+    let http = client().build().unwrap();
     let server = Server::start(&env, &log, &http).await;
     let path = format!(
         "{}/device_api/v1/instances/{INSTANCE}/devices/fcm",
