@@ -169,9 +169,12 @@ describe('the dashboard in Chromium', () => {
     await page.getByText('New lines appear on top').waitFor();
     const lines = page.locator('.live-list li');
     const beams = heliostat.sdk();
+    // Nothing is told before it is known that somebody watches, and a line takes its time to the page.
+    const made = [];
     const device = await until('a registration in the console', async () => {
-      const made = await heliostat.registerBrowser();
-      return (await lines.filter({ hasText: made.id }).count()) > 0 && made;
+      made.push(await heliostat.registerBrowser());
+      const shown = (await lines.allTextContents()).join();
+      return made.find(({ id }) => shown.includes(id));
     });
     await heliostat.device('PUT', `/devices/web/${device.id}/user`, { token: beams.generateToken('live').token });
     await lines.filter({ hasText: device.id }).filter({ hasText: 'bound to a user' }).waitFor();
