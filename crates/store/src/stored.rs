@@ -1,5 +1,6 @@
 //! How a publish stands in a database, whichever it is: its payloads as JSON, its audience as bytes.
 
+pub(crate) mod accepting;
 pub(crate) mod administration;
 pub(crate) mod cache;
 

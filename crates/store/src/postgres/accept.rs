@@ -8,7 +8,6 @@ use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
 use super::audience::Window;
-use super::publishes::{Created, Outcome};
 use super::settlement::Progress;
 use super::{
     PostgresStore, audience, cancel, count, jobs, lists, prune, publishes, replay, retries,
@@ -19,20 +18,7 @@ use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{
     Accepted, Job, NewPublish, Page, Plan, ResolvedAudience, RetryBatch, Settled, Settlement,
 };
-use crate::stored::{Stored, Texts};
-
-/// A job as its caller wants it.
-fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
-    Job {
-        id: claimed.job,
-        publish: Arc::clone(&stored.publish),
-        cursor: claimed.cursor,
-        end: claimed.end,
-        fence: claimed.fence,
-        audience: Arc::clone(&stored.audience),
-        first_page: None,
-    }
-}
+use crate::stored::Texts;
 
 impl PostgresStore {
     pub(super) async fn accept(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
@@ -48,28 +34,7 @@ impl PostgresStore {
                 })
                 .await?
         };
-        let created = match created {
-            Outcome::New(created) => created,
-            Outcome::Repeated(id) => return Ok(Accepted::Repeated(id)),
-            Outcome::KeyReused => return Ok(Accepted::KeyReused),
-        };
-        let Created {
-            number,
-            audience,
-            jobs: claimed,
-            first_page,
-        } = created;
-        let stored = Stored { publish, audience };
-        let mut jobs: Vec<Job> = claimed
-            .into_iter()
-            .map(|claimed| job(claimed, &stored))
-            .collect();
-        if let Some(first) = jobs.first_mut() {
-            first.first_page = first_page;
-            // Retries will ask for it.
-            self.cache.put(number, stored);
-        }
-        Ok(Accepted::New(jobs))
+        Ok(created.answer(publish, &self.cache))
     }
 
     /// What was claimed, with the publishes.
@@ -79,9 +44,10 @@ impl PostgresStore {
     ) -> Result<Vec<Job>, StoreError> {
         let mut found = Vec::with_capacity(claimed.len());
         for claimed in claimed {
-            let stored = self.claimed_publish(claimed.instance, claimed.publish);
+            let (instance, number) = claimed.publish;
+            let stored = self.claimed_publish(instance, number);
             if let Some(stored) = stored.await? {
-                found.push(job(claimed, &stored));
+                found.push(claimed.of(&stored));
             }
         }
         Ok(found)

@@ -9,17 +9,10 @@ use super::fault::Fault;
 use super::session::{Columns as _, Session};
 use super::{columns, publishes};
 use crate::publishes::{Fence, JobId, Lease, QueueDepth, Settled};
+use crate::stored::accepting;
 
-/// A job just claimed, without its publish.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Claimed {
-    pub(super) job: JobId,
-    pub(super) instance: i64,
-    pub(super) publish: i64,
-    pub(super) cursor: DeviceOrdinal,
-    pub(super) end: DeviceOrdinal,
-    pub(super) fence: Fence,
-}
+/// A job just claimed; its publish is found by the numbers of its instance and its own.
+pub(super) type Claimed = accepting::Claimed<(i64, i64)>;
 
 /// In the order of the key, skipping what is leased and what others are just claiming: costs the limit plus the number of
 /// running leases.
@@ -71,8 +64,7 @@ pub(super) fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Claimed>, Fau
     for row in rows {
         found.push(Claimed {
             job: JobId(row.at(0)?),
-            instance: row.at(1)?,
-            publish: row.at(2)?,
+            publish: (row.at(1)?, row.at(2)?),
             cursor: DeviceOrdinal(row.at(3)?),
             end: DeviceOrdinal(row.at(4)?),
             fence: Fence(row.at(5)?),

@@ -14,40 +14,27 @@ struct Migration {
     oldest: i32,
 }
 
+impl Migration {
+    /// One that programs of the first schema on need not know of.
+    const fn beside(sql: &'static str) -> Self {
+        Self { sql, oldest: 1 }
+    }
+}
+
 /// In order; the number of a migration is its place, from one.
 const MIGRATIONS: [Migration; 8] = [
-    Migration {
-        sql: include_str!("../../migrations/postgres/0001_first.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0002_cluster.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0003_moving.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0004_insights.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0005_administration.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0006_console.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0007_given_again.sql"),
-        oldest: 1,
-    },
-    Migration {
-        sql: include_str!("../../migrations/postgres/0008_webhooks.sql"),
-        oldest: 1,
-    },
+    Migration::beside(include_str!("../../migrations/postgres/0001_first.sql")),
+    Migration::beside(include_str!("../../migrations/postgres/0002_cluster.sql")),
+    Migration::beside(include_str!("../../migrations/postgres/0003_moving.sql")),
+    Migration::beside(include_str!("../../migrations/postgres/0004_insights.sql")),
+    Migration::beside(include_str!(
+        "../../migrations/postgres/0005_administration.sql"
+    )),
+    Migration::beside(include_str!("../../migrations/postgres/0006_console.sql")),
+    Migration::beside(include_str!(
+        "../../migrations/postgres/0007_given_again.sql"
+    )),
+    Migration::beside(include_str!("../../migrations/postgres/0008_webhooks.sql")),
 ];
 
 /// The version of the schema that this program knows.

@@ -288,7 +288,8 @@ async fn write(
         .into_iter()
         .filter(|job| job.fence.0 > 0)
     {
-        claimed.entry(job.publish).or_default().push(job);
+        let (_, number) = job.publish;
+        claimed.entry(number).or_default().push(job);
     }
     Ok(claimed)
 }

@@ -7,25 +7,11 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
-use super::publishes::{Created, Outcome};
 use super::{SqliteStore, cancel, count, jobs, lists, prune, publishes, replay};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, Retry, RetryBatch};
-use crate::stored::{Stored, Texts};
-
-/// A job as its caller wants it.
-fn job(claimed: jobs::Claimed, stored: &Stored) -> Job {
-    Job {
-        id: claimed.job,
-        publish: Arc::clone(&stored.publish),
-        cursor: claimed.cursor,
-        end: claimed.end,
-        fence: claimed.fence,
-        audience: Arc::clone(&stored.audience),
-        first_page: None,
-    }
-}
+use crate::stored::Texts;
 
 impl SqliteStore {
     pub(super) async fn accept(&self, new: NewPublish, plan: Plan) -> Result<Accepted, StoreError> {
@@ -35,28 +21,7 @@ impl SqliteStore {
             .writer
             .run(move |c| publishes::create(c, &new, &texts, plan))
             .await?;
-        let created = match created {
-            Outcome::New(created) => created,
-            Outcome::Repeated(id) => return Ok(Accepted::Repeated(id)),
-            Outcome::KeyReused => return Ok(Accepted::KeyReused),
-        };
-        let Created {
-            number,
-            audience,
-            jobs: claimed,
-            first_page,
-        } = created;
-        let stored = Stored { publish, audience };
-        let mut jobs: Vec<Job> = claimed
-            .into_iter()
-            .map(|claimed| job(claimed, &stored))
-            .collect();
-        if let Some(first) = jobs.first_mut() {
-            first.first_page = first_page;
-            // Retries will ask for it.
-            self.cache.put(number, stored);
-        }
-        Ok(Accepted::New(jobs))
+        Ok(created.answer(publish, &self.cache))
     }
 
     /// What was claimed, with the publishes.
@@ -67,7 +32,7 @@ impl SqliteStore {
         let mut found = Vec::with_capacity(claimed.len());
         for claimed in claimed {
             if let Some(stored) = self.claimed_publish(claimed.publish).await? {
-                found.push(job(claimed, &stored));
+                found.push(claimed.of(&stored));
             }
         }
         Ok(found)

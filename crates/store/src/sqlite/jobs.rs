@@ -9,16 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{columns, publishes};
 use crate::StoreError;
 use crate::publishes::{Fence, JobId, Lease, QueueDepth, Settled};
+use crate::stored::accepting;
 
-/// A job just claimed, without its publish.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Claimed {
-    pub(super) job: JobId,
-    pub(super) publish: i64,
-    pub(super) cursor: DeviceOrdinal,
-    pub(super) end: DeviceOrdinal,
-    pub(super) fence: Fence,
-}
+/// A job just claimed; its publish is found by its number.
+pub(super) type Claimed = accepting::Claimed<i64>;
 
 /// In the order of the key, skipping what is leased: costs the limit plus the number of running leases.
 pub(super) const CLAIMABLE: &str = "SELECT j.job, j.publish, j.cursor, j.range_end, j.fence

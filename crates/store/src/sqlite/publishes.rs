@@ -13,8 +13,8 @@ use super::keys::{self, Taken};
 use super::{audience, columns, instances, interests, jobs, lists, scheduled, users, webhooks};
 use crate::StoreError;
 use crate::lookup::PublishState;
-use crate::publishes::{NewPublish, Page, Plan, ResolvedAudience};
-use crate::stored::{FORMAT, Stored, Texts, decode, encode};
+use crate::publishes::{NewPublish, Plan, ResolvedAudience};
+use crate::stored::{FORMAT, Stored, Texts, accepting, decode, encode};
 
 /// The words of `state`.
 pub(super) const SCHEDULED: &str = PublishState::Scheduled.as_str();
@@ -22,22 +22,10 @@ pub(super) const RUNNING: &str = PublishState::Running.as_str();
 pub(super) const FINISHED: &str = PublishState::Finished.as_str();
 pub(super) const CANCELLED: &str = PublishState::Cancelled.as_str();
 
-/// What was written for an accepted publish.
-#[derive(Debug)]
-pub(super) struct Created {
-    pub(super) number: i64,
-    pub(super) audience: Arc<ResolvedAudience>,
-    pub(super) jobs: Vec<jobs::Claimed>,
-    /// The only page of the only job.
-    pub(super) first_page: Option<Page>,
-}
-
+/// What was written for an accepted publish, whose jobs find it by its number.
+pub(super) type Created = accepting::Created<i64>;
 /// What became of a request.
-pub(super) enum Outcome {
-    New(Created),
-    Repeated(PublishId),
-    KeyReused,
-}
+pub(super) type Outcome = accepting::Outcome<i64>;
 
 /// Writes a publish and its jobs, or when it is to be sent.
 pub(super) fn create(
