@@ -25,7 +25,7 @@ use super::error::AdminError;
 /// How many webhooks an instance may have. Beams has no limit; each costs time with every event of its instance.
 pub const WEBHOOKS_MAX: usize = 100;
 /// Why a webhook is disabled by hand.
-pub const BY_HAND: &str = "by hand";
+const BY_HAND: &str = "by hand";
 
 const UNKNOWN: AdminError = AdminError::NotFound { what: "webhook" };
 
@@ -105,12 +105,13 @@ pub struct Delivery {
 
 /// Some requests to a webhook, the newest first.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct DeliveryPage {
     /// The requests.
     pub deliveries: Vec<Delivery>,
     /// Where the list goes on; absent at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// A webhook to be added, as it was typed.
@@ -389,9 +390,9 @@ pub async fn deliveries(
         .store
         .webhook_requests(instance, id, state, cursor, limit);
     let found = found.await?.ok_or(UNKNOWN)?;
-    let cursor = found.last().filter(|_| found.len() >= limit);
+    let last = found.last().filter(|_| found.len() >= limit);
     Ok(DeliveryPage {
-        cursor: cursor.map(|last| last.number.0.to_string()),
+        next_cursor: last.map(|last| last.number.0.to_string()),
         deliveries: found.iter().map(Delivery::of).collect(),
     })
 }

@@ -62,11 +62,6 @@ impl Database {
         &*self.store
     }
 
-    /// The vault for what is sealed in it.
-    pub(crate) fn vault(&self) -> &Vault {
-        &self.vault
-    }
-
     /// The time to write down.
     pub(crate) fn now(&self) -> Timestamp {
         SystemClock.now()

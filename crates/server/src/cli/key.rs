@@ -74,7 +74,7 @@ impl KeyCommand {
     }
 }
 
-/// A secret key as somebody typed it. Not checked yet, because the error of a check by clap would show it.
+/// A secret as somebody typed it. Not checked yet, because the error of a check by clap would show it.
 #[derive(Clone)]
 pub(crate) struct Secret(Zeroizing<String>);
 
@@ -91,6 +91,25 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// What was typed, or what standard input has for `-`. What is longer than `length_max` is for whoever checks it to tell.
+    pub(crate) fn read(&self, what: &str, length_max: usize) -> Result<Zeroizing<String>, Failure> {
+        if self.0.as_str() != "-" {
+            return Ok(self.0.clone());
+        }
+        let mut input = Zeroizing::new(String::new());
+        std::io::stdin()
+            .lock()
+            // More than the longest, so that what is endless ends.
+            .take(2 * length_max as u64)
+            .read_to_string(&mut input)
+            .map_err(|error| {
+                Failure::new(format!(
+                    "cannot read the {what} from standard input: {error}"
+                ))
+            })?;
+        Ok(Zeroizing::new(input.trim().to_owned()))
+    }
+
     /// Checks it.
     pub(crate) fn parse(&self) -> Result<SecretKey, Failure> {
         SecretKey::parse(self.0.as_str())
@@ -106,24 +125,9 @@ impl Secret {
 
 /// The secret key from the command line, or from standard input for `-`.
 pub(crate) fn given(given: Option<&Secret>) -> Result<Option<SecretKey>, Failure> {
-    match given {
-        None => Ok(None),
-        Some(Secret(text)) if text.as_str() == "-" => {
-            let mut input = Zeroizing::new(String::new());
-            std::io::stdin()
-                .lock()
-                // More than the longest key: what is too long is told, and what is endless ends.
-                .take(2 * SECRET_KEY_LENGTH_MAX as u64)
-                .read_to_string(&mut input)
-                .map_err(|error| {
-                    Failure::new(format!(
-                        "cannot read the secret key from standard input: {error}"
-                    ))
-                })?;
-            Secret(input.trim().to_owned().into()).parse().map(Some)
-        }
-        Some(secret) => secret.parse().map(Some),
-    }
+    let Some(given) = given else { return Ok(None) };
+    let typed = given.read("secret key", SECRET_KEY_LENGTH_MAX)?;
+    Secret(typed).parse().map(Some)
 }
 
 impl Add {

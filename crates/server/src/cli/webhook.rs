@@ -2,24 +2,18 @@
 
 mod delivery;
 
-use std::io::Read as _;
-
 use clap::{Args, Subcommand};
-use domain::instance::InstanceId;
 use domain::webhook::signature::SECRET_LENGTH_MAX;
-use domain::webhook::{EventType, Scheme, WebhookId};
-use gateway::Guard;
-use serde_json::json;
-use server::admin::webhooks::{BY_HAND, New, Typed, WEBHOOKS_MAX, Webhook, WebhookSecretText};
-use server::admin::{error::AdminError, webhooks};
-use store::webhooks::Disabled;
-use zeroize::Zeroizing;
+use domain::webhook::{EventType, WebhookId};
+use heliostat_client::Method;
+use serde_json::{Value, json};
 
-use super::database::{Database, InstanceOption};
+use super::database::InstanceOption;
 use super::failure::Failure;
+use super::instance::path_of;
+use super::key::Secret;
 use super::output::Output;
-use super::place::IfMissing;
-use super::settings::Settings;
+use super::place::{IfMissing, PlaceOptions, list, text};
 use super::table::Table;
 
 /// Add, list, try and remove webhooks; see what they were told.
@@ -52,7 +46,7 @@ pub(crate) struct Add {
     url: String,
     /// What requests are signed with; `-` reads it from standard input; random if not given.
     #[arg(long, value_name = "SECRET")]
-    secret: Option<SecretArgument>,
+    secret: Option<Secret>,
     /// How requests are signed: as Beams does, or as the Standard Webhooks specification says.
     #[arg(long, value_name = "SCHEME", value_parser = ["beams", "standard"], default_value = "beams")]
     scheme: String,
@@ -63,7 +57,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "JSON")]
     custom_data: Option<String>,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -73,7 +67,7 @@ pub(crate) struct List {
     #[command(flatten)]
     instance: InstanceOption,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -87,7 +81,7 @@ pub(crate) struct Named {
     #[arg(value_name = "WEBHOOK", value_parser = webhook_id)]
     webhook: WebhookId,
     #[command(flatten)]
-    settings: Settings,
+    place: PlaceOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -108,16 +102,6 @@ pub(crate) struct Enable {
 pub(crate) struct Disable {
     #[command(flatten)]
     named: Named,
-}
-
-/// A secret as somebody typed it. Not checked yet, because the error of a check by clap would show it.
-#[derive(Debug, Clone)]
-pub(crate) struct SecretArgument(WebhookSecretText);
-
-impl From<String> for SecretArgument {
-    fn from(text: String) -> Self {
-        Self(WebhookSecretText(text.into()))
-    }
 }
 
 fn webhook_id(text: &str) -> Result<WebhookId, String> {
@@ -141,178 +125,120 @@ impl WebhookCommand {
     }
 }
 
-/// The option that a rule is about, in front of the rule.
-fn usage(error: &AdminError) -> Failure {
-    Failure::usage(match error {
-        AdminError::Field {
-            field: "customData",
-            message,
-        } => format!("--custom-data: {message}"),
-        AdminError::Field { field, message } => format!("--{field}: {message}"),
-        other => other.to_string(),
-    })
-}
-
-impl Add {
-    async fn run(self) -> Result<(), Failure> {
-        let secret = match self.secret {
-            Some(SecretArgument(WebhookSecretText(text))) if text.as_str() == "-" => {
-                Some(WebhookSecretText(read_secret()?))
-            }
-            given => given.map(|SecretArgument(secret)| secret),
-        };
-        let typed = Typed {
-            url: self.url,
-            secret,
-            scheme: Some(self.scheme),
-            events: self.events,
-            custom_data: self.custom_data,
-        };
-        let guard = Guard::new(self.settings.load()?.outbound.allow);
-        let new = New::check(&typed, &guard).map_err(|error| usage(&error))?;
-        let output = self.output;
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(self.instance.id).await?.id;
-            let id = WebhookId::random();
-            let sealed = database
-                .vault()
-                .seal_webhook_secret(instance, id, &new.secret)
-                .map_err(|error| Failure::new(format!("cannot add the webhook: {error}")))?;
-            let record = webhooks::record(id, &new, sealed, database.now());
-            let added = database
-                .store()
-                .add_webhook(instance, record, WEBHOOKS_MAX)
-                .await
-                .map_err(|error| database.failed(&error))?;
-            if !added {
-                return Err(Failure::new(format!(
-                    "instance {instance} has {WEBHOOKS_MAX} webhooks already; remove one with `heliostat webhook remove`"
-                )));
-            }
-            let secret = new.secret.reveal();
-            let text = format!(
-                "Webhook  {id}\nSecret   {secret}\n\nKeep the secret: it is shown this once. Try it with \
-                 `heliostat webhook test --instance {instance} {id}`."
-            );
-            output.show(&json!({"id": id, "secret": secret}), text)
-        })
-        .await
+impl Named {
+    /// The path of the webhook, or of what lies behind it.
+    fn path(&self, rest: &str) -> String {
+        path_of(
+            self.instance.id,
+            &format!("/webhooks/{}{rest}", self.webhook),
+        )
     }
 }
 
-fn read_secret() -> Result<Zeroizing<String>, Failure> {
-    let mut input = Zeroizing::new(String::new());
-    std::io::stdin()
-        .lock()
-        // More than the longest secret: what is too long is told, and what is endless ends.
-        .take(2 * SECRET_LENGTH_MAX as u64)
-        .read_to_string(&mut input)
-        .map_err(|error| {
-            Failure::new(format!(
-                "cannot read the secret from standard input: {error}"
-            ))
-        })?;
-    Ok(Zeroizing::new(input.trim().to_owned()))
+impl Add {
+    fn body(&self) -> Result<Value, Failure> {
+        let mut body = json!({"url": self.url, "scheme": self.scheme});
+        if let Some(secret) = &self.secret {
+            let secret = secret.read("secret", SECRET_LENGTH_MAX)?;
+            body["secret"] = secret.as_str().into();
+        }
+        if !self.events.is_empty() {
+            body["events"] = json!(self.events);
+        }
+        if let Some(given) = &self.custom_data {
+            body["customData"] = serde_json::from_str(given)
+                .map_err(|error| Failure::usage(format!("--custom-data is no JSON: {error}")))?;
+        }
+        Ok(body)
+    }
+
+    async fn run(self) -> Result<(), Failure> {
+        let body = self.body()?;
+        let instance = self.instance.id;
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = path_of(instance, "/webhooks");
+                let added = place.call(Method::POST, &path, Some(&body)).await?;
+                let (id, secret) = (text(&added, "id"), text(&added, "secret"));
+                let said = format!(
+                    "Webhook  {id}\nSecret   {secret}\n\nKeep the secret: it is shown this once. Try it with \
+                     `heliostat webhook test --instance {instance} {id}`."
+                );
+                self.output.show(&added, said)
+            })
+            .await
+    }
 }
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        Database::with(&self.settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(self.instance.id).await?.id;
-            let all = database
-                .store()
-                .webhooks(instance)
-                .await
-                .map_err(|error| database.failed(&error))?;
-            let mut table = Table::new(["WEBHOOK", "URL", "SIGNED", "STATE", "EVENTS"]);
-            for webhook in &all {
-                let state = match (&webhook.disabled, webhook.failing_since, webhook.full_since) {
-                    (Some(disabled), ..) => {
-                        format!("disabled since {}: {}", disabled.since, disabled.reason)
-                    }
-                    (None, _, Some(since)) => {
-                        format!("told nothing new since {since}: too many requests wait")
-                    }
-                    (None, Some(since), None) => format!("failing since {since}"),
-                    (None, None, None) => "enabled".to_owned(),
-                };
-                let events: Vec<&str> = webhook.events.iter().map(EventType::as_str).collect();
-                table.row([
-                    webhook.id.to_string(),
-                    webhook.url.clone(),
-                    Scheme::as_str(webhook.scheme).to_owned(),
-                    state,
-                    events.join(" "),
-                ]);
-            }
-            let json = json!(all.iter().map(Webhook::of).collect::<Vec<_>>());
-            self.output.show(&json, table)
-        })
-        .await
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let answer = place.get(&path_of(self.instance.id, "/webhooks")).await?;
+                let mut table = Table::new(["WEBHOOK", "URL", "SIGNED", "STATE", "EVENTS"]);
+                for webhook in list(&answer, "webhooks") {
+                    let of = |key| text(webhook, key);
+                    let events = list(webhook, "events").iter().filter_map(Value::as_str);
+                    let events: Vec<&str> = events.collect();
+                    let state = state(webhook);
+                    table.row([of("id"), of("url"), of("scheme"), state, events.join(" ")]);
+                }
+                self.output.show(&answer["webhooks"], table)
+            })
+            .await
     }
 }
 
-/// That an instance has no such webhook.
-fn unknown(instance: InstanceId, webhook: WebhookId) -> Failure {
-    Failure::new(format!(
-        "instance {instance} has no webhook {webhook}; `heliostat webhook list` shows those it has"
-    ))
+/// How a webhook is doing, for people.
+fn state(webhook: &Value) -> String {
+    let since = |key| webhook[key].as_str();
+    if let Some(since) = since("disabledSince") {
+        return format!(
+            "disabled since {since}: {}",
+            text(webhook, "disabledReason")
+        );
+    }
+    match (since("fullSince"), since("failingSince")) {
+        (Some(since), _) => format!("told nothing new since {since}: too many requests wait"),
+        (None, Some(since)) => format!("failing since {since}"),
+        (None, None) => text(webhook, "state"),
+    }
 }
 
 impl Remove {
     async fn run(self) -> Result<(), Failure> {
-        let Named {
-            instance,
-            webhook,
-            settings,
-            output,
-        } = self.named;
-        Database::with(&settings, IfMissing::Refuse, async |database| {
-            let instance = database.instance(instance.id).await?.id;
-            let removed = database.store().remove_webhook(instance, webhook).await;
-            if !removed.map_err(|error| database.failed(&error))? {
-                return Err(unknown(instance, webhook));
-            }
-            let json = json!({"id": webhook, "removed": true});
-            output.show(&json, format!("Removed webhook {webhook}."))
-        })
-        .await
+        let Self { named } = self;
+        named
+            .place
+            .with(IfMissing::Refuse, async |place| {
+                let removed = place.call(Method::DELETE, &named.path(""), None).await?;
+                let said = format!("Removed webhook {}.", named.webhook);
+                named.output.show(&removed, said)
+            })
+            .await
     }
 }
 
 /// Enables or disables a webhook.
-async fn set(named: Named, enabled: bool) -> Result<(), Failure> {
-    let Named {
-        instance,
-        webhook,
-        settings,
-        output,
-    } = named;
-    Database::with(&settings, IfMissing::Refuse, async |database| {
-        let instance = database.instance(instance.id).await?.id;
-        let disabled = (!enabled).then(|| Disabled {
-            since: database.now(),
-            reason: BY_HAND.into(),
-        });
-        let set = database.store().set_webhook(instance, webhook, disabled);
-        if !set.await.map_err(|error| database.failed(&error))? {
-            return Err(unknown(instance, webhook));
-        }
-        let state = if enabled { "enabled" } else { "disabled" };
-        let text = format!("Webhook {webhook} is {state}.");
-        output.show(&json!({"id": webhook, "state": state}), text)
-    })
-    .await
+async fn set(named: Named, how: &str) -> Result<(), Failure> {
+    named
+        .place
+        .with(IfMissing::Refuse, async |place| {
+            let set = place.call(Method::POST, &named.path(how), None).await?;
+            let said = format!("Webhook {} is {}.", named.webhook, text(&set, "state"));
+            named.output.show(&set, said)
+        })
+        .await
 }
 
 impl Enable {
     async fn run(self) -> Result<(), Failure> {
-        set(self.named, true).await
+        set(self.named, "/enable").await
     }
 }
 
 impl Disable {
     async fn run(self) -> Result<(), Failure> {
-        set(self.named, false).await
+        set(self.named, "/disable").await
     }
 }

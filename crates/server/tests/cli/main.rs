@@ -17,3 +17,4 @@ mod serve;
 mod shell;
 mod token;
 mod transfer;
+mod webhook;
