@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, Server};
-use utoipa::{Modify, OpenApi as _, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi as _, ToSchema};
 
 use super::extract::json;
 use super::origin::Origin;
@@ -68,4 +68,16 @@ impl Modify for SecretKey {
 pub(super) struct Refusal {
     error: String,
     description: String,
+}
+
+/// How a call in an instance is refused whatever it is: without a token that is known, without the scope, without the instance.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described here, written by `error.rs`")]
+pub(super) enum InInstance {
+    #[response(status = 401)]
+    Unknown(Refusal),
+    #[response(status = 403)]
+    OutOfScope(Refusal),
+    #[response(status = 404)]
+    NoInstance(Refusal),
 }

@@ -11,7 +11,7 @@ use crate::admin::audit::{self, Page};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// How many entries one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 50;
@@ -58,9 +58,7 @@ pub(crate) async fn all(
     responses(
         (status = 200, body = Page),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn of_instance(

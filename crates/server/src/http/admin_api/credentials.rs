@@ -18,7 +18,7 @@ use crate::admin::error::AdminError;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// An APNs authentication key.
 #[derive(ToSchema)]
@@ -59,9 +59,7 @@ pub(super) struct Credentials {
     params(("instance" = String, Path, description = "The instance's UUID")),
     responses(
         (status = 200, body = Credentials),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -85,9 +83,7 @@ pub(crate) async fn list(
     ),
     responses(
         (status = 200, body = Checked),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn check(
@@ -114,9 +110,7 @@ pub(crate) async fn check(
     responses(
         (status = 200, body = CredentialSet),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn set_apns(
@@ -143,9 +137,7 @@ pub(crate) async fn set_apns(
     responses(
         (status = 200, body = CredentialSet),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn set_fcm(

@@ -16,7 +16,7 @@ use crate::admin::devices::{self, DeviceInFull, DevicePage, Tested};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// The device that a path names behind its instance. What has not the form of an id is the id of no device.
 fn device_id(Segments((_, device)): &Segments<(String, String)>) -> Result<DeviceId, ApiError> {
@@ -44,9 +44,7 @@ const LIMIT_MAX: usize = 500;
     responses(
         (status = 200, body = DevicePage),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -99,10 +97,8 @@ pub(super) struct TestNotification {
     responses(
         (status = 200, body = Tested, description = "Whatever the gateway answered"),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal, description = "There is no way to the gateway"),
+        InInstance,
     )
 )]
 pub(crate) async fn test(
@@ -134,9 +130,7 @@ pub(crate) async fn test(
     ),
     responses(
         (status = 200, body = DeviceInFull),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn show(
@@ -161,9 +155,7 @@ pub(crate) async fn show(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn delete(

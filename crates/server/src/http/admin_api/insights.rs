@@ -12,7 +12,7 @@ use crate::admin::insights::{self, EventCount, Step};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// How much time is told of when nothing is said.
 const DAYS_DEFAULT: u64 = 30;
@@ -39,9 +39,7 @@ pub(super) struct Insights {
     responses(
         (status = 200, body = Insights),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn show(

@@ -14,7 +14,7 @@ use crate::admin::instances::{self, Created, Instance, New};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments, instance_id, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// An instance to be created.
 #[derive(ToSchema)]
@@ -113,9 +113,7 @@ pub(super) fn secret_key(fields: &mut Fields) -> Result<SecretKey, ApiError> {
     params(("instance" = String, Path, description = "The instance's UUID")),
     responses(
         (status = 200, body = Instance),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn show(
@@ -145,9 +143,7 @@ pub(super) struct InstanceChanges {
     responses(
         (status = 200, body = Instance),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn rename(
@@ -171,9 +167,7 @@ pub(crate) async fn rename(
     params(("instance" = String, Path, description = "The instance's UUID")),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn delete(

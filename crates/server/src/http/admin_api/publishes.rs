@@ -12,7 +12,7 @@ use crate::admin::publishes;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Bounded, JsonContent, Segments, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 use crate::http::publish_api::described::{AcceptedOrCounted, PublishToUsers};
 use crate::http::publish_api::view::{
     Accepted, Cancelled, FailurePage, PublishInFull, PublishPage,
@@ -35,9 +35,7 @@ use crate::http::publish_api::{self, publish_id};
     responses(
         (status = 200, body = PublishPage),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -69,10 +67,8 @@ struct Named {
     responses(
         (status = 200, body = AcceptedOrCounted),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 422, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn publish(
@@ -116,9 +112,7 @@ fn accepted(id: PublishId) -> Response {
     responses(
         (status = 200, body = PublishInFull),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn show(
@@ -143,10 +137,8 @@ pub(crate) async fn show(
     ),
     responses(
         (status = 200, body = Cancelled),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn cancel(
@@ -175,9 +167,7 @@ pub(crate) async fn cancel(
     responses(
         (status = 200, body = FailurePage),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn failures(
@@ -202,10 +192,8 @@ pub(crate) async fn failures(
     ),
     responses(
         (status = 200, body = Accepted),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn replay(

@@ -13,7 +13,7 @@ use crate::admin::secret_keys::{self, Added, SecretKey};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// A secret key to be added.
 #[derive(ToSchema)]
@@ -41,9 +41,7 @@ pub(super) struct SecretKeys {
     params(("instance" = String, Path, description = "The instance's UUID")),
     responses(
         (status = 200, body = SecretKeys),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -66,9 +64,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, body = Added, description = "The only answer that has the key"),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn add(
@@ -95,10 +91,8 @@ pub(crate) async fn add(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal, description = "It is the last one"),
+        InInstance,
     )
 )]
 pub(crate) async fn revoke(

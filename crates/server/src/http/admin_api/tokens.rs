@@ -18,7 +18,7 @@ use crate::admin::tokens::{self, CreatedToken, New, Token};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// An admin token to be created.
 #[derive(ToSchema)]
@@ -134,9 +134,7 @@ fn reach(fields: &mut Fields) -> Result<Reach, ApiError> {
     params(("number" = i64, Path, description = "The token's number")),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn revoke(

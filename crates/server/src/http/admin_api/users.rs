@@ -16,7 +16,7 @@ use crate::admin::users::{self, Deleted, Export, ForgottenUser, UserInFull, User
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// How many users one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 50;
@@ -46,9 +46,7 @@ fn user_id(Segments((_, user)): Segments<(String, String)>) -> Result<UserId, Ap
     responses(
         (status = 200, body = UserPage),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -117,9 +115,7 @@ pub(crate) async fn show(
     responses(
         (status = 200, body = Deleted),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn delete(
@@ -157,9 +153,7 @@ pub(super) struct Forget {
     responses(
         (status = 200, body = ForgottenUser),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn forget(
@@ -194,9 +188,7 @@ pub(crate) async fn forget(
     responses(
         (status = 200, body = Export),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn export(

@@ -17,7 +17,7 @@ use crate::admin::webhooks::{self, Added, DeliveryPage, New, Typed, Webhook, Web
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{InInstance, Refusal};
 
 /// How many deliveries a page has, if nobody asks for another number, and at most.
 const PAGE_LENGTH: usize = 20;
@@ -66,9 +66,7 @@ fn webhook_id(Segments((_, webhook)): &Named) -> Result<WebhookId, ApiError> {
     params(("instance" = String, Path, description = "The instance's UUID")),
     responses(
         (status = 200, body = Webhooks),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn list(
@@ -91,10 +89,8 @@ pub(crate) async fn list(
     responses(
         (status = 200, body = Added, description = "The only answer that has the secret"),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal, description = "The instance has too many"),
+        InInstance,
     )
 )]
 pub(crate) async fn add(
@@ -138,9 +134,7 @@ pub(crate) async fn add(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn remove(
@@ -166,9 +160,7 @@ pub(crate) async fn remove(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn enable(
@@ -194,9 +186,7 @@ pub(crate) async fn enable(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn disable(
@@ -222,10 +212,8 @@ pub(crate) async fn disable(
     ),
     responses(
         (status = 200, body = Object, description = "The id of the delivery"),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal, description = "It is disabled"),
+        InInstance,
     )
 )]
 pub(crate) async fn test(
@@ -255,9 +243,7 @@ pub(crate) async fn test(
     responses(
         (status = 200, body = DeliveryPage),
         (status = 400, body = Refusal),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
+        InInstance,
     )
 )]
 pub(crate) async fn deliveries(
@@ -296,10 +282,8 @@ pub(crate) async fn deliveries(
     ),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Refusal),
-        (status = 403, body = Refusal),
-        (status = 404, body = Refusal),
         (status = 409, body = Refusal, description = "The webhook is disabled"),
+        InInstance,
     )
 )]
 pub(crate) async fn replay(
