@@ -176,11 +176,13 @@ pub struct PublishTrace {
     pub events: Vec<ReportedEvent>,
 }
 
-/// What some publishes have of a user.
+/// What some publishes have of a user, and requests to webhooks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TracePage {
     /// Those that have anything, the newest first.
     pub publishes: Vec<PublishTrace>,
+    /// How many requests to webhooks name the user, on the first page; none on others.
+    pub webhook_requests: u64,
     /// Where to go on; `None` at the end.
     pub next: Option<PublishCursor>,
 }
@@ -302,8 +304,9 @@ pub trait Administration: Send + Sync + fmt::Debug {
         after: Option<PublishCursor>,
     ) -> Result<TracePage, StoreError>;
 
-    /// Removes a user: the devices, and every trace in publishes, lists, failures, reports and webhooks; in the audit log the
-    /// user becomes `pseudonym`. Done in pieces, so what comes meanwhile may stay; a repetition removes that.
+    /// Removes a user: the devices, and every trace in publishes, lists, failures, reports, the debug console's trail and
+    /// requests to webhooks, which are removed whole, also where they wait and name others too; in the audit log the user
+    /// becomes `pseudonym`. Done in pieces, so what comes meanwhile may stay; a repetition removes that.
     async fn forget_user(
         &self,
         instance: InstanceId,

@@ -245,6 +245,7 @@ macro_rules! store_conformance {
             forgetting:
                 traces_are_told,
                 a_forgotten_user_leaves_no_trace,
+                a_forgotten_user_is_in_no_webhook_and_no_trail,
                 sums_outlive_a_forgotten_user,
                 a_forgotten_user_gets_nothing_that_was_scheduled,
                 payloads_are_pruned_alone,

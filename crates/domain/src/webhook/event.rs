@@ -329,6 +329,20 @@ impl WebhookEvent {
     }
 }
 
+impl WebhookEvent {
+    /// Whether what stands under `payload` names a user, alone or in a list.
+    pub fn names(payload: &str, user: &UserId) -> bool {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(payload) else {
+            return false;
+        };
+        let is_user = |value: &serde_json::Value| value.as_str() == Some(user.as_str());
+        fields.iter().any(|(name, value)| match value {
+            serde_json::Value::Array(users) => users.iter().any(is_user),
+            value => name == "user_id" && is_user(value),
+        })
+    }
+}
+
 /// A JSON object in the order it is written, which Beams' examples have and a map would not keep.
 #[derive(Debug, Default)]
 struct Object(String);

@@ -240,6 +240,7 @@ impl Traces {
 
     fn count(&mut self, page: &TracePage) {
         let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        self.webhook_requests += page.webhook_requests;
         for trace in &page.publishes {
             self.names += u64::from(trace.named);
             self.outcomes += u64::from(trace.outcome.is_some());

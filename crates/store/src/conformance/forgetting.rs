@@ -7,15 +7,19 @@ use domain::instance::InstanceId;
 use domain::outcome::OutcomeKind;
 use domain::publish::{Audience, Publish, PublishId, UserList};
 use domain::user::UserOrdinal;
+use domain::webhook::{EventType, WebhookId};
 
+use super::webhooks::{claim, requests, webhook};
 use super::world::*;
 use crate::Store;
 use crate::administration::{AuditFilter, DeviceFilter, Forgotten, NewAuditEntry, PublishTrace};
+use crate::console::{Trace, TraceKind};
 use crate::lists::Listed;
 use crate::lookup::Replayed;
 use crate::publishes::{
     Event, EventKind, Failure, Job, NewPublish, Plan, Recorded, Settlement, UserTally,
 };
+use crate::webhooks::Content;
 
 const LEASED: Plan = Plan {
     job_span: 1_000_000,
@@ -285,4 +289,70 @@ pub async fn names_are_pruned_alone(store: Arc<dyn Store>) {
     let fresh = PublishId::random();
     let replayed = store.replay_publish(mine, old, fresh, None, UNLEASED, at(3));
     assert!(matches!(replayed.await.unwrap(), Replayed::Accepted(_)));
+}
+
+/// Gives an instance a webhook, and requests and a trail that tell of `ann` and of others.
+async fn tell(store: &Arc<dyn Store>, instance: InstanceId, secs: i64) -> WebhookId {
+    let events = [EventType::DeviceBound, EventType::PublishToUsersAttempt];
+    let id = webhook(store, instance, &events).await;
+    let device = device_of(store, instance, 1, "ann").await;
+    let bobs = device_of(store, instance, 2, "bob").await;
+    for _ in 0..2 {
+        publish_to(store, instance, to_users(&["nobody"]), UNLEASED).await;
+    }
+    let claimed = loop {
+        // What is left of another instance's is due too.
+        let claimed = claim(store, secs).await.expect("there is work");
+        if claimed.instance == instance {
+            break claimed.requests;
+        }
+    };
+    let unmade = claimed
+        .iter()
+        .filter(|request| matches!(request.content, Content::OfPublish { .. }));
+    // In a list, with a piece behind it; and one that has the word, but not as a user.
+    let payloads = [
+        (r#"{"users_no_devices":["bob","ann"]}"#, Some(user("ann"))),
+        (r#"{"platform":"ann","ann":"x"}"#, None),
+    ];
+    for (request, (payload, rest)) in unmade.zip(payloads) {
+        let made = store.make_request(request.number, request.fence, payload.into(), rest);
+        assert_eq!(made.await.unwrap(), crate::publishes::Settled::Done);
+    }
+    let line = |device, name: Option<&str>| Trace {
+        device,
+        user: name.map(user),
+        ..Trace::new(at(0), TraceKind::Accepted)
+    };
+    let lines = vec![
+        line(None, Some("ann")),
+        line(Some(device), None),
+        line(Some(bobs), Some("bob")),
+    ];
+    store.append_trail(instance, lines).await.unwrap();
+    id
+}
+
+pub async fn a_forgotten_user_is_in_no_webhook_and_no_trail(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    let hook = tell(&store, mine, 10).await;
+    let theirs = tell(&store, other, 100).await;
+    let named = async |instance| {
+        let page = store.user_traces(instance, user("ann"), None).await;
+        page.unwrap().webhook_requests
+    };
+    assert_eq!((named(mine).await, named(other).await), (3, 3));
+    let before = requests(&store, other, theirs).await.len();
+    let forgotten = store.forget_user(mine, user("ann"), user("x")).await;
+    assert_eq!(forgotten.unwrap().webhook_requests, 3);
+    assert_eq!((named(mine).await, named(other).await), (0, 3));
+    let left = requests(&store, mine, hook).await;
+    let left: Vec<_> = left.iter().map(|request| request.event).collect();
+    assert_eq!(
+        left,
+        [EventType::DeviceBound, EventType::PublishToUsersAttempt]
+    );
+    assert_eq!(requests(&store, other, theirs).await.len(), before);
+    let lines = async |instance| store.trail(instance, None, 10).await.unwrap().len();
+    assert_eq!((lines(mine).await, lines(other).await), (1, 3));
 }

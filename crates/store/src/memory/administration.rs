@@ -345,6 +345,10 @@ impl State {
         let traces = own.filter_map(|(number, row)| self.trace(instance, user, *number, row));
         TracePage {
             publishes: traces.collect(),
+            webhook_requests: match after {
+                None => self.requests_of(instance, user).len() as u64,
+                Some(_) => 0,
+            },
             next: None,
         }
     }
@@ -419,10 +423,20 @@ impl State {
             .filter(|(_, device)| device.user.is_some() && device.user == user_number)
             .map(|(number, _)| *number)
             .collect();
+        let ids: Vec<DeviceId> = devices
+            .iter()
+            .filter_map(|device| self.devices.rows.get(device))
+            .map(|row| row.id)
+            .collect();
         let mut forgotten = Forgotten {
             devices: self.delete_user(instance, user),
             ..Forgotten::default()
         };
+        self.trails.forget_user(number, user, &ids);
+        for request in self.requests_of(number, user) {
+            self.requests.rows.remove(&request);
+            forgotten.webhook_requests += 1;
+        }
         for entry in self.audit.rows.values_mut() {
             if entry.entry.instance == Some(instance) && entry.entry.user.as_ref() == Some(user) {
                 entry.entry.user = Some(pseudonym.clone());

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
-use domain::device::DeviceOrdinal;
+use domain::device::{DeviceId, DeviceOrdinal};
 use domain::instance::InstanceId;
+use domain::user::UserId;
 
 use super::MemoryStore;
 use super::state::{State, Table};
@@ -25,6 +26,15 @@ impl Trails {
     pub(super) fn forget(&mut self, instance: i64) {
         self.watches.remove(&instance);
         self.traces.rows.retain(|_, (of, _)| *of != instance);
+    }
+
+    /// Forgets a user of an instance, and the user's devices.
+    pub(super) fn forget_user(&mut self, instance: i64, user: &UserId, devices: &[DeviceId]) {
+        self.traces.rows.retain(|_, (of, trace)| {
+            let is_of_user = trace.user.as_ref() == Some(user)
+                || trace.device.is_some_and(|device| devices.contains(&device));
+            *of != instance || !is_of_user
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
 use domain::user::UserId;
-use domain::webhook::{EventType, WebhookId};
+use domain::webhook::{EventType, WebhookEvent, WebhookId};
 use uuid::Uuid;
 
 use super::MemoryStore;
@@ -89,6 +89,21 @@ impl State {
         for number in mine {
             self.remove_webhook(number);
         }
+    }
+
+    /// The requests to the webhooks of an instance that name a user.
+    pub(super) fn requests_of(&self, instance: i64, user: &UserId) -> Vec<i64> {
+        let names = |row: &RequestRow| match &row.source {
+            Source::Made(payload) => WebhookEvent::names(payload, user),
+            Source::Publish(_, after) => after.as_ref() == Some(user),
+        };
+        let is_own = |row: &RequestRow| {
+            let webhook = self.webhooks.rows.get(&row.webhook);
+            webhook.is_some_and(|webhook| webhook.instance == instance)
+        };
+        let rows = self.requests.rows.iter();
+        let found = rows.filter(|(_, row)| is_own(row) && names(row));
+        found.map(|(number, _)| *number).collect()
     }
 
     fn remove_webhook(&mut self, number: i64) {

@@ -280,3 +280,20 @@ async fn prune(session: &Session, before: Timestamp, limit: usize) -> Result<u64
         )
         .await
 }
+
+/// Removes the lines that name a user, or one of the user's devices.
+pub(super) async fn forget_user(
+    session: &Session,
+    instance: i64,
+    user: &UserId,
+    devices: &[DeviceId],
+) -> Result<(), Fault> {
+    let devices: Vec<String> = devices.iter().map(DeviceId::to_string).collect();
+    session
+        .execute(
+            "DELETE FROM trail WHERE instance = $1 AND (user_id = $2 OR device = ANY($3))",
+            &[&instance, &user.as_str(), &devices],
+        )
+        .await?;
+    Ok(())
+}

@@ -13,7 +13,7 @@ use domain::user::UserId;
 
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
-use super::{audit, columns, instances, lookup, people, users};
+use super::{audit, columns, console, instances, lookup, people, users, webhooks};
 use crate::administration::{
     DeviceFilter, Forgotten, ListedDevice, PublishTrace, ReportedEvent, TracePage,
 };
@@ -172,6 +172,9 @@ pub(super) async fn traces(
     let mut failures = failures(session, instance, all, user).await?;
     let mut events = events(session, instance, all, &numbers.devices).await?;
     let mut page = TracePage::default();
+    if after.is_none() {
+        page.webhook_requests = webhooks::of_user(session, instance, user).await?;
+    }
     for (number, id, accepted_at) in &some.publishes {
         let by_name = named.get(number);
         let waits = match scheduled.get(number) {
@@ -300,7 +303,8 @@ async fn events(
     Ok(found)
 }
 
-/// Removes the devices, the names in lists that belong to no publish, and the name in the audit log. What is left to do.
+/// Removes the devices, the names in lists that belong to no publish, lines of the trail, requests to webhooks, and the name in
+/// the audit log. What is left to do.
 pub(super) async fn begin(
     session: &Session,
     instance: InstanceId,
@@ -311,6 +315,8 @@ pub(super) async fn begin(
         return Ok(None);
     };
     let devices = users::delete(session, instance, user).await?;
+    let ids: Vec<DeviceId> = numbers.devices.iter().map(|(_, id)| *id).collect();
+    console::forget_user(session, numbers.instance, user, &ids).await?;
     let names = session
         .execute(
             "DELETE FROM listed WHERE user_id = $2 AND list IN
@@ -321,6 +327,8 @@ pub(super) async fn begin(
     let forgotten = Forgotten {
         devices,
         names,
+        // What was just told of the devices' removal is among them.
+        webhook_requests: webhooks::forget_user(session, numbers.instance, user).await?,
         audit_entries: audit::pseudonymise(session, instance, user, pseudonym).await?,
         ..Forgotten::default()
     };
@@ -397,6 +405,6 @@ pub(super) async fn piece(
 /// the server to let go of.
 pub(super) async fn scrub(session: &Session) -> Result<(), Fault> {
     session
-        .batch("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit")
+        .batch("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit, trail, webhook_requests")
         .await
 }

@@ -231,3 +231,21 @@ fn addressees(
     }
     Ok(found)
 }
+
+/// Removes the lines that name a user, or one of the user's devices.
+pub(super) fn forget_user(
+    connection: &Connection,
+    instance: i64,
+    user: &UserId,
+    devices: &[DeviceId],
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM trail WHERE instance = ?1 AND user = ?2")?
+        .execute(params![instance, user.as_str()])?;
+    let mut of_device =
+        connection.prepare_cached("DELETE FROM trail WHERE instance = ?1 AND device = ?2")?;
+    for device in devices {
+        of_device.execute(params![instance, device.to_string()])?;
+    }
+    Ok(())
+}

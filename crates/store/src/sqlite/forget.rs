@@ -13,7 +13,7 @@ use domain::user::UserId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::{audit, columns, instances, lookup, people, schema, users};
+use super::{audit, columns, console, instances, lookup, people, schema, users, webhooks};
 use crate::StoreError;
 use crate::administration::{DeviceFilter, Forgotten, PublishTrace, ReportedEvent, TracePage};
 use crate::lookup::{Failed, PublishCursor};
@@ -137,6 +137,9 @@ pub(super) fn traces(
     numbers.before = after.map_or(i64::MAX, |after| after.0);
     let rows = publishes(connection, &numbers)?;
     let mut page = TracePage::default();
+    if after.is_none() {
+        page.webhook_requests = webhooks::of_user(connection, numbers.instance, user)?;
+    }
     for row in &rows {
         page.publishes
             .extend(trace(connection, &numbers, user, row)?);
@@ -238,7 +241,8 @@ fn events(
     Ok(found)
 }
 
-/// Removes the devices, the names in lists that belong to no publish, and the name in the audit log. What is left to do.
+/// Removes the devices, the names in lists that belong to no publish, lines of the trail, requests to webhooks, and the name in
+/// the audit log. What is left to do.
 pub(super) fn begin(
     connection: &Connection,
     instance: InstanceId,
@@ -249,6 +253,8 @@ pub(super) fn begin(
         return Ok(None);
     };
     let devices = users::delete(connection, instance, user)?;
+    let ids: Vec<DeviceId> = numbers.devices.iter().map(|(_, id)| *id).collect();
+    console::forget_user(connection, numbers.instance, user, &ids)?;
     let names = connection
         .prepare_cached(
             "DELETE FROM listed WHERE user = ?2 AND list IN
@@ -258,6 +264,8 @@ pub(super) fn begin(
     let forgotten = Forgotten {
         devices,
         names: count(names),
+        // What was just told of the devices' removal is among them.
+        webhook_requests: webhooks::forget_user(connection, numbers.instance, user)?,
         audit_entries: audit::pseudonymise(connection, instance, user, pseudonym)?,
         ..Forgotten::default()
     };

@@ -27,7 +27,7 @@ pub(super) use raise::{
     credential_broken, device_bound, device_registered, device_removed, keep_brought,
     publish_begun, publish_ended, user_notified,
 };
-pub(super) use tend::purge;
+pub(super) use tend::{forget_user, of_user, purge};
 
 #[async_trait]
 impl Webhooks for SqliteStore {

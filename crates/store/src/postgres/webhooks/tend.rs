@@ -1,5 +1,7 @@
 //! Keeps the queues within their bounds. Several nodes may do it at the same time.
 
+use domain::user::UserId;
+
 use super::super::columns;
 use super::super::fault::Fault;
 use super::super::session::{Columns as _, Session};
@@ -157,4 +159,39 @@ pub(super) async fn depth(session: &Session) -> Result<u64, Fault> {
         )
         .await?;
     columns::count(waiting)
+}
+
+/// How many requests to the webhooks of an instance name a user; whom a publish was to stands in lists.
+pub(in super::super) async fn of_user(
+    session: &Session,
+    instance: i64,
+    user: &UserId,
+) -> Result<u64, Fault> {
+    let found: i64 = session
+        .known(
+            "SELECT count(*) FROM webhook_requests
+              WHERE webhook IN (SELECT webhook FROM webhooks WHERE instance = $1)
+                AND (user_id = $2 OR after_user = $2 OR EXISTS
+                    (SELECT 1 FROM jsonb_each(payload::jsonb) f WHERE jsonb_typeof(f.value) = 'array' AND f.value ? $2))",
+            &[&instance, &user.as_str()],
+        )
+        .await?;
+    columns::count(found)
+}
+
+/// Removes them. How many there were.
+pub(in super::super) async fn forget_user(
+    session: &Session,
+    instance: i64,
+    user: &UserId,
+) -> Result<u64, Fault> {
+    session
+        .execute(
+            "DELETE FROM webhook_requests
+              WHERE webhook IN (SELECT webhook FROM webhooks WHERE instance = $1)
+                AND (user_id = $2 OR after_user = $2 OR EXISTS
+                    (SELECT 1 FROM jsonb_each(payload::jsonb) f WHERE jsonb_typeof(f.value) = 'array' AND f.value ? $2))",
+            &[&instance, &user.as_str()],
+        )
+        .await
 }

@@ -1,6 +1,7 @@
 //! Keeps the queues within their bounds.
 
 use domain::clock::Timestamp;
+use domain::user::UserId;
 use rusqlite::{Connection, params};
 
 use super::super::columns;
@@ -151,4 +152,36 @@ pub(super) fn depth(connection: &Connection) -> Result<u64, StoreError> {
         )?
         .query_row([], |row| row.get(0))?;
     columns::count(waiting)
+}
+
+/// The requests to the webhooks of an instance that name a user; whom a publish was to stands in lists.
+const OF_USER: &str = "FROM webhook_requests
+    WHERE webhook IN (SELECT webhook FROM webhooks WHERE instance = ?1)
+      AND (user_id = ?2 OR after_user = ?2 OR EXISTS
+            (SELECT 1 FROM json_tree(payload) t WHERE t.atom = ?2 AND typeof(t.key) = 'integer'))";
+
+/// How many requests to the webhooks of an instance name a user.
+pub(in super::super) fn of_user(
+    connection: &Connection,
+    instance: i64,
+    user: &UserId,
+) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) {OF_USER}");
+    let found: i64 = connection
+        .prepare_cached(&sql)?
+        .query_row(params![instance, user.as_str()], |row| row.get(0))?;
+    columns::count(found)
+}
+
+/// Removes them. How many there were.
+pub(in super::super) fn forget_user(
+    connection: &Connection,
+    instance: i64,
+    user: &UserId,
+) -> Result<u64, StoreError> {
+    let sql = format!("DELETE {OF_USER}");
+    let removed = connection
+        .prepare_cached(&sql)?
+        .execute(params![instance, user.as_str()])?;
+    Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }
