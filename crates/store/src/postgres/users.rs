@@ -1,5 +1,7 @@
 //! Users and their devices. A user is a row as long as a device is bound to it.
 
+use std::collections::HashMap;
+
 use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
@@ -7,7 +9,7 @@ use domain::user::UserId;
 use domain::webhook::Removal;
 
 use super::fault::Fault;
-use super::session::Session;
+use super::session::{Columns as _, Session};
 use super::{devices, instances, webhooks};
 use crate::devices::Bound;
 
@@ -32,6 +34,43 @@ pub(super) async fn lock(session: &Session, instance: i64, id: &UserId) -> Resul
                 .await
         }
     }
+}
+
+/// The same of several, whose ids ascend.
+pub(super) async fn lock_all(
+    session: &Session,
+    instance: i64,
+    ids: &[&str],
+) -> Result<HashMap<String, i64>, Fault> {
+    let mut found = HashMap::with_capacity(ids.len());
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let held = session
+        .rows(
+            "SELECT id, user_number FROM users WHERE instance = $1 AND id = ANY($2) ORDER BY id FOR UPDATE",
+            &[&instance, &ids],
+        )
+        .await?;
+    for row in &held {
+        found.insert(row.at(0)?, row.at(1)?);
+    }
+    let is_missing = |id: &&&str| !found.contains_key(**id);
+    let missing: Vec<&str> = ids.iter().filter(is_missing).copied().collect();
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let made = session
+        .rows(
+            "INSERT INTO users (instance, id) SELECT $1, id FROM unnest($2::text[]) AS n(id)
+             ON CONFLICT (instance, id) DO UPDATE SET id = excluded.id RETURNING id, user_number",
+            &[&instance, &missing],
+        )
+        .await?;
+    for row in &made {
+        found.insert(row.at(0)?, row.at(1)?);
+    }
+    Ok(found)
 }
 
 /// Forgets those of these users who have no device any more.

@@ -2,23 +2,32 @@
 //! whole index, none sorts more than it was given, unless listed here with its reason. The statements are found in the sources,
 //! so a new one cannot be forgotten.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{PostgresSettings, fresh};
 
-/// The sources of the backend, by name, but for its tests.
+/// The sources of the backend, by name, but for its tests: `webhooks/tend` is in a folder.
 fn sources() -> Vec<(String, String)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres");
-    let files = std::fs::read_dir(folder).unwrap();
-    let mut sources: Vec<(String, String)> = files
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, std::fs::read_to_string(path).unwrap())
-        })
-        .filter(|(name, _)| name != "tests")
-        .collect();
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres"));
+    let mut sources = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for file in std::fs::read_dir(next).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.with_extension("");
+            let name = name.strip_prefix(folder).unwrap().to_str().unwrap();
+            if name == "tests" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                sources.push((name.to_owned(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
     sources.sort_unstable();
     sources
 }
@@ -38,7 +47,7 @@ const SMALL: [&str; 10] = [
 ];
 
 /// A step that would be slow on a large table, and why it is none here: file, table, reason.
-const EXCEPTIONS: [(&str, &str, &str); 5] = [
+const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "jobs",
         "jobs",
@@ -55,6 +64,16 @@ const EXCEPTIONS: [(&str, &str, &str); 5] = [
         "scheduled",
         "scheduled",
         "ends at the first one of an instance that is not being deleted",
+    ),
+    (
+        "webhooks/tend",
+        "webhooks",
+        "an instance has few; read by the one janitor",
+    ),
+    (
+        "webhooks/tend",
+        "webhook_requests",
+        "counts what waits, which is bounded, for metrics",
     ),
 ];
 
@@ -103,6 +122,17 @@ fn slow(step: &Value) -> Option<(String, String)> {
     }
 }
 
+/// Whether something is sorted before rows of it are locked: all that could be claimed then, not as many as wanted.
+fn sorts_before_it_locks(step: &Value, locks: bool) -> bool {
+    let kind = step["Node Type"].as_str().unwrap_or_default();
+    let locks = locks || kind == "LockRows";
+    let below = step["Plans"].as_array().into_iter().flatten();
+    locks && kind == "Sort"
+        || below
+            .into_iter()
+            .any(|step| sorts_before_it_locks(step, locks))
+}
+
 fn walk(step: &Value, found: &mut Vec<(String, String)>) {
     found.extend(slow(step));
     for below in step["Plans"].as_array().into_iter().flatten() {
@@ -141,8 +171,7 @@ async fn no_statement_reads_a_whole_table() {
                 .unwrap_or_else(|fault| panic!("{fault:?}: {sql}"));
             let mut steps = Vec::new();
             walk(&plan[0]["Plan"], &mut steps);
-            // Sorting what is claimed would hold all that could be, not as many as wanted.
-            if sql.contains("SKIP LOCKED") && plan.to_string().contains("\"Sort\"") {
+            if sql.contains("SKIP LOCKED") && sorts_before_it_locks(&plan[0]["Plan"], false) {
                 wrong.push(format!("{name}: sorts what it claims\n    in {sql}"));
             }
             for (table, what) in steps {
