@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::super::moving;
 use super::{PostgresSettings, fresh};
+use crate::moving::Kind;
 
 /// The sources of the backend, by name, but for its tests: `webhooks/tend` is in a folder.
 fn sources() -> Vec<(String, String)> {
@@ -195,4 +197,36 @@ async fn no_statement_reads_a_whole_table() {
         [true; EXCEPTIONS.len()],
         "an exception that nothing needs"
     );
+}
+
+/// A page in the middle of a move begins where the last one ended, found in the key, and reads on in its order: a step on an
+/// index, under a limit, with nothing sorted.
+#[tokio::test]
+async fn no_move_looks_for_where_it_was() {
+    let Some((store, _schema)) = fresh(PostgresSettings::default()).await else {
+        return;
+    };
+    let session = store.sessions.session().await.unwrap();
+    // What is moved that is not a table: few instances, and what publishes were emptied, which is none but for moments.
+    let views = [Kind::Instances, Kind::Emptied];
+    for kind in Kind::ALL.iter().filter(|kind| !views.contains(kind)) {
+        let sql = moving::reading(*kind, false);
+        let values = vec!["NULL"; parameters(&sql)].join(", ");
+        session
+            .batch(&format!("PREPARE planned AS {sql}"))
+            .await
+            .unwrap();
+        let plan = session
+            .plan(&format!("EXPLAIN (FORMAT JSON) EXECUTE planned({values})"))
+            .await
+            .unwrap();
+        session.batch("DEALLOCATE planned").await.unwrap();
+        let top = &plan[0]["Plan"];
+        let step = &top["Plans"][0];
+        assert_eq!(top["Node Type"], "Limit", "{sql}\n{plan:#}");
+        assert!(
+            !step["Index Cond"].is_null() && step["Plans"].is_null(),
+            "{sql}\n{plan:#}"
+        );
+    }
 }
