@@ -13,6 +13,7 @@ mod compose;
 mod console;
 mod context;
 mod cookie;
+mod docs;
 mod error;
 mod figures;
 mod form;
@@ -46,6 +47,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_in::leave))
         .route("/theme", post(sign_in::theme))
+        .route("/docs", get(docs::show))
         .route("/try", get(trying::show))
         .route("/try-worker.js", get(assets::worker))
         .route("/assets/{version}/{name}", get(assets::show))

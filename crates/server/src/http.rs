@@ -26,6 +26,7 @@ mod origin;
 mod publish_api;
 mod reporting_api;
 mod router;
+mod routes;
 
 use std::sync::Arc;
 
@@ -46,7 +47,8 @@ use error::ApiError;
 
 pub(crate) use local::Local;
 pub(crate) use metrics::recorder;
-pub(crate) use origin::Peer;
+pub(crate) use openapi::description;
+pub(crate) use origin::{Origin, Peer};
 pub(crate) use router::{operations, router};
 
 /// What the handlers work with. Cheap to clone.

@@ -25,6 +25,7 @@ pub struct SecretKey {
 /// A secret key that was just added. The only answer that has it.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AddedSecretKey)]
 pub struct Added {
     /// Its number, by which it is revoked.
     pub number: i64,

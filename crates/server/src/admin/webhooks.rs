@@ -64,6 +64,7 @@ pub struct Webhook {
 
 /// A webhook that was just added. The only answer that has its secret.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = AddedWebhook)]
 pub struct Added {
     /// Its UUID.
     pub id: String,

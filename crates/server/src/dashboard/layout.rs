@@ -117,6 +117,24 @@ pub(super) fn room_page(
     whole(room.context(), &title, Some(name), scripts, &main)
 }
 
+/// A long page outside of any instance, with its contents beside it: where each part begins, and what it is called.
+pub(super) fn guide(
+    context: &Context,
+    title: &str,
+    contents: &[(String, String)],
+    body: &Markup,
+) -> Response {
+    let main = html! {
+        div.frame {
+            nav.side aria-label="Contents" {
+                ul { @for (anchor, label) in contents { li { a href=(format!("#{anchor}")) { (label) } } } }
+            }
+            main id="main" { (body) }
+        }
+    };
+    whole(context, title, None, &[], &main)
+}
+
 /// A page that says what went wrong.
 pub(super) fn mishap(context: &Context, mishap: &Mishap) -> Response {
     let body = html! {
@@ -178,6 +196,7 @@ fn top(context: &Context, place: Option<&str>) -> Markup {
                 span.where { span aria-hidden="true" { "/ " } bdi { (place) } }
             }
             div.who {
+                a.small href="/docs" { "API" }
                 form method="post" action="/theme" {
                     (context.form_token().field())
                     input type="hidden" name="theme" value=(next.as_str());

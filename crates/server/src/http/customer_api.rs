@@ -5,21 +5,18 @@ mod users;
 #[cfg(feature = "fuzzing")]
 pub(crate) use users::user_id;
 
-use axum::Router;
-use axum::routing::delete;
+use utoipa_axum::routes;
 
-use super::Api;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    // A user id may have slashes, which one SDK does not encode: it is all that is left of the path.
-    Router::new()
-        .route(
-            "/customer_api/v1/instances/{instance}/users/{*user}",
-            delete(users::delete),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(routes!(users::delete))
         // The name under which the Node SDK knows the same.
-        .route(
+        .also_at(
             "/user_api/v1/instances/{instance}/users/{*user}",
-            delete(users::delete),
+            "delete_user_by_user_api",
+            routes!(users::delete),
         )
+        .proven_by("secret_key")
 }

@@ -13,35 +13,19 @@ mod vapid;
 #[cfg(feature = "fuzzing")]
 pub(crate) use interests::{OneInterest, one as one_interest};
 
-use axum::Router;
-use axum::routing::{any, get, post, put};
+use utoipa_axum::routes;
 
-use super::Api;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    let instance = "/device_api/v1/instances/{instance}";
-    let device = format!("{instance}/devices/{{platform}}/{{device}}");
-    let at_device = |rest: &str| format!("{device}{rest}");
-    Router::new()
-        .route(
-            &format!("{instance}/web-vapid-public-key"),
-            get(vapid::show),
-        )
-        .route(
-            &format!("{instance}/devices/{{platform}}"),
-            post(devices::register),
-        )
-        .route(&device, get(devices::show).delete(devices::delete))
-        .route(&at_device("/metadata"), put(metadata::replace))
-        .route(&at_device("/token"), put(token::replace))
-        .route(&at_device("/user"), put(user::bind))
-        .route(
-            &at_device("/interests"),
-            get(interests::list).put(interests::replace),
-        )
-        .route(&at_device("/interests/"), any(interests::nameless))
-        .route(
-            &at_device("/interests/{*interest}"),
-            post(interests::add).delete(interests::remove),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(routes!(vapid::show))
+        .with(routes!(devices::register))
+        .with(routes!(devices::show, devices::delete))
+        .with(routes!(metadata::replace))
+        .with(routes!(token::replace))
+        .with(routes!(user::bind))
+        .with(routes!(interests::list, interests::replace))
+        .with(routes!(interests::add_nameless, interests::remove_nameless))
+        .with(routes!(interests::add, interests::remove))
 }

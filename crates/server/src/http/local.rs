@@ -18,6 +18,7 @@ pub(crate) struct Local(Router);
 impl Local {
     pub(crate) fn new(api: Api) -> Self {
         let router = admin_api::routes()
+            .into_router()
             .fallback(async || ApiError::RouteNotFound)
             .layer(DefaultBodyLimit::disable())
             .with_state(api);

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use store::publishes::EventKind;
 
 use super::error::ApiError;
+use super::openapi::Refusal;
 use super::{Api, observe};
 
 /// Upper bounds of the buckets of every duration, in seconds: from a request answered from memory to a gateway that
@@ -74,6 +75,17 @@ fn begin_at_zero() {
 }
 
 /// `GET /metrics`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "Operations",
+    operation_id = "metrics",
+    summary = "What was counted and measured, for Prometheus",
+    responses(
+        (status = 200, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8", description = "Prometheus' text format; docs/OBSERVABILITY.md says what each metric is"),
+        (status = 503, body = Refusal),
+    )
+)]
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let depth = api.store().queue_depth(api.now()).await?;
     let waiting = api.store().webhook_depth().await?;

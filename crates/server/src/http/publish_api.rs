@@ -12,45 +12,39 @@ mod replay;
 mod users;
 pub(super) mod view;
 
-use axum::Router;
 use axum::extract::{FromRequest as _, Request};
 use axum::response::Response;
-use axum::routing::{get, post};
 use delivery::instances::Instance;
 use delivery::runner::Taken;
 use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
 use http::{HeaderName, HeaderValue};
+use utoipa_axum::routes;
 
 use super::Api;
 use super::error::ApiError;
 use super::extract::{Bounded, PublishContent, Segments, json};
 use super::json_depth;
-
-pub(super) use described::Described;
+use super::routes::Routes;
 
 /// Says that a request was not done again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-pub(super) fn routes() -> Router<Api> {
-    let publishes = "/publish_api/v1/instances/{instance}/publishes";
-    Router::new()
-        .route(&format!("{publishes}/interests"), post(interests::publish))
-        .route(&format!("{publishes}/users"), post(users::publish))
-        // To post here is the first form of the API, which two official SDKs still use.
-        .route(publishes, post(interests::publish).get(list::list))
-        .route(
-            &format!("{publishes}/{{publish}}"),
-            get(one::show).delete(one::cancel),
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(routes!(interests::publish))
+        .with(routes!(users::publish))
+        // The first form of the API, which two official SDKs still use.
+        .also_at(
+            "/publish_api/v1/instances/{instance}/publishes",
+            "publish_to_interests_v1",
+            routes!(interests::publish),
         )
-        .route(
-            &format!("{publishes}/{{publish}}/failures"),
-            get(failures::list),
-        )
-        .route(
-            &format!("{publishes}/{{publish}}/replay"),
-            post(replay::replay),
-        )
+        .with(routes!(list::list))
+        .with(routes!(one::show, one::cancel))
+        .with(routes!(failures::list))
+        .with(routes!(replay::replay))
+        .proven_by("secret_key")
 }
 
 type Body = Bounded<PUBLISH_BODY_LENGTH_MAX>;

@@ -2,20 +2,17 @@
 
 mod events;
 
-use axum::Router;
-use axum::routing::post;
+use utoipa_axum::routes;
 
-use super::Api;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route(
-            "/reporting_api/v2/instances/{instance}/events",
-            post(events::report),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(routes!(events::report))
         // What old mobile SDKs still call.
-        .route(
+        .also_at(
             "/reporting_api/v1/instances/{instance}/events",
-            post(events::report),
+            "report_v1",
+            routes!(events::report),
         )
 }

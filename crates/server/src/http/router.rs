@@ -6,10 +6,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::routes::Routes;
 use super::{
     Api, admin_api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi,
     origin, publish_api, reporting_api,
@@ -20,23 +21,16 @@ use crate::dashboard;
 /// The whole HTTP side, or, of a node that answers no requests of others, health and metrics alone. From the outside in: where a
 /// request comes from, cross-origin rules, log and counts, the bounds of a request, the routes.
 pub(crate) fn router(api: Api, roles: Roles) -> Router {
-    let own = if api.shared.metrics_apart {
-        health_routes()
-    } else {
-        operations_routes()
-    };
     let routes = if roles.api {
-        own.route("/openapi.json", get(openapi::show))
-            .merge(device_api::routes())
-            .merge(publish_api::routes())
-            .merge(customer_api::routes())
-            .merge(reporting_api::routes())
-            .merge(admin_api::routes())
+        calls(api.shared.metrics_apart)
+            .into_router()
             .merge(dashboard::routes(&api))
             .fallback(async || ApiError::RouteNotFound)
     } else {
-        // Not 404, which tells a device that it is gone.
-        own.fallback(async || ApiError::NotReady("this node delivers, and answers no requests"))
+        own(api.shared.metrics_apart)
+            .into_router()
+            // Not 404, which tells a device that it is gone.
+            .fallback(async || ApiError::NotReady("this node delivers, and answers no requests"))
     };
     bounded(routes, api.clone())
         .layer(from_fn(cors::allow))
@@ -45,18 +39,33 @@ pub(crate) fn router(api: Api, roles: Roles) -> Router {
 
 /// What those who watch the server are answered at an address of their own.
 pub(crate) fn operations(api: Api) -> Router {
-    let routes = operations_routes().fallback(async || ApiError::RouteNotFound);
+    let routes = own(false)
+        .into_router()
+        .fallback(async || ApiError::RouteNotFound);
     bounded(routes, api)
 }
 
-fn health_routes() -> Router<Api> {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+/// All calls that a server answers, whose metrics may be at an address of their own.
+pub(super) fn calls(metrics_apart: bool) -> Routes {
+    publish_api::routes()
+        .and(device_api::routes())
+        .and(customer_api::routes())
+        .and(reporting_api::routes())
+        .and(admin_api::routes())
+        .and(own(metrics_apart))
+        .and(Routes::default().with(routes!(openapi::show)))
 }
 
-fn operations_routes() -> Router<Api> {
-    health_routes().route("/metrics", get(metrics::metrics))
+/// Calls about the server itself.
+fn own(metrics_apart: bool) -> Routes {
+    let health = Routes::default()
+        .with(routes!(health::healthz))
+        .with(routes!(health::readyz));
+    if metrics_apart {
+        health
+    } else {
+        health.with(routes!(metrics::metrics))
+    }
 }
 
 /// Routes with what every request passes through.
@@ -105,6 +114,7 @@ fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use axum::routing::get;
     use tower::ServiceExt as _;
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod cors;
 mod customer_api;
 mod dashboard;
 mod device_api;
+mod docs;
 mod limits;
 mod logs;
 mod metrics;

@@ -21,7 +21,7 @@ const LIMIT_MAX: usize = 500;
 #[utoipa::path(
     get,
     path = "/admin_api/v1/audit-log",
-    tag = "admin: audit log",
+    tag = "Admin API: audit log",
     operation_id = "admin_audit_log",
     summary = "Who did what, the newest first",
     params(
@@ -47,7 +47,7 @@ pub(crate) async fn all(
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/audit-log",
-    tag = "admin: audit log",
+    tag = "Admin API: audit log",
     operation_id = "admin_instance_audit_log",
     summary = "Who did what in an instance, the newest first",
     params(

@@ -53,7 +53,7 @@ pub(super) struct Credentials {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/credentials",
-    tag = "admin: credentials",
+    tag = "Admin API: credentials",
     operation_id = "admin_credentials",
     summary = "The gateway credentials and their state, without secrets",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -74,7 +74,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/credentials/{platform}/check",
-    tag = "admin: credentials",
+    tag = "Admin API: credentials",
     operation_id = "admin_check_credential",
     summary = "See whether the gateway takes a credential",
     params(
@@ -102,7 +102,7 @@ pub(crate) async fn check(
 #[utoipa::path(
     put,
     path = "/admin_api/v1/instances/{instance}/credentials/apns",
-    tag = "admin: credentials",
+    tag = "Admin API: credentials",
     operation_id = "admin_set_apns_credential",
     summary = "Set the credential for APNs",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -129,7 +129,7 @@ pub(crate) async fn set_apns(
 #[utoipa::path(
     put,
     path = "/admin_api/v1/instances/{instance}/credentials/fcm",
-    tag = "admin: credentials",
+    tag = "Admin API: credentials",
     operation_id = "admin_set_fcm_credential",
     summary = "Set the credential for FCM",
     params(("instance" = String, Path, description = "The instance's UUID")),

@@ -31,7 +31,7 @@ const LIMIT_MAX: usize = 500;
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/devices",
-    tag = "admin: devices",
+    tag = "Admin API: devices",
     operation_id = "admin_devices",
     summary = "Devices: all, a user's, or an interest's",
     params(
@@ -86,7 +86,7 @@ pub(super) struct TestNotification {
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/devices/{device}/test",
-    tag = "admin: devices",
+    tag = "Admin API: devices",
     operation_id = "admin_test_device",
     summary = "Send a test notification",
     params(
@@ -121,7 +121,7 @@ pub(crate) async fn test(
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/devices/{device}",
-    tag = "admin: devices",
+    tag = "Admin API: devices",
     operation_id = "admin_device",
     summary = "A device with its interests, without its gateway token",
     params(
@@ -146,7 +146,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}/devices/{device}",
-    tag = "admin: devices",
+    tag = "Admin API: devices",
     operation_id = "admin_delete_device",
     summary = "Delete a device",
     params(

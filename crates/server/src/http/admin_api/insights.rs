@@ -27,7 +27,7 @@ pub(super) struct Insights {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/insights",
-    tag = "admin: insights",
+    tag = "Admin API: insights",
     operation_id = "admin_insights",
     summary = "What devices reported, by the hour or by the day",
     params(

@@ -39,7 +39,7 @@ pub(super) struct Instances {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances",
-    tag = "admin: instances",
+    tag = "Admin API: instances",
     operation_id = "admin_instances",
     summary = "The instances that the token is for",
     responses(
@@ -59,7 +59,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances",
-    tag = "admin: instances",
+    tag = "Admin API: instances",
     operation_id = "admin_create_instance",
     summary = "Create an instance",
     request_body = NewInstance,
@@ -107,7 +107,7 @@ pub(super) fn secret_key(fields: &mut Fields) -> Result<SecretKey, ApiError> {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}",
-    tag = "admin: instances",
+    tag = "Admin API: instances",
     operation_id = "admin_instance",
     summary = "An instance, without its secrets",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -135,7 +135,7 @@ pub(super) struct InstanceChanges {
 #[utoipa::path(
     patch,
     path = "/admin_api/v1/instances/{instance}",
-    tag = "admin: instances",
+    tag = "Admin API: instances",
     operation_id = "admin_rename_instance",
     summary = "Rename an instance",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -161,7 +161,7 @@ pub(crate) async fn rename(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}",
-    tag = "admin: instances",
+    tag = "Admin API: instances",
     operation_id = "admin_delete_instance",
     summary = "Delete an instance and everything in it",
     params(("instance" = String, Path, description = "The instance's UUID")),

@@ -23,7 +23,7 @@ use crate::http::publish_api::{self, publish_id};
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/publishes",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_publishes",
     summary = "What was published, the newest first",
     params(
@@ -56,7 +56,7 @@ struct Named {
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/publishes",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_publish",
     summary = "Publish to users, or to interests",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -101,7 +101,7 @@ fn accepted(id: PublishId) -> Response {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/publishes/{publish}",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_publish_report",
     summary = "Where a publish is",
     params(
@@ -128,7 +128,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}/publishes/{publish}",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_cancel_publish",
     summary = "Call off what has not been sent",
     params(
@@ -155,7 +155,7 @@ pub(crate) async fn cancel(
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/publishes/{publish}/failures",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_publish_failures",
     summary = "The deliveries that no gateway took",
     params(
@@ -183,7 +183,7 @@ pub(crate) async fn failures(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/publishes/{publish}/replay",
-    tag = "admin: publishes",
+    tag = "Admin API: publishes",
     operation_id = "admin_replay_publish",
     summary = "Send it again to the devices that it failed for",
     params(

@@ -35,7 +35,7 @@ pub(super) struct SecretKeys {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/secret-keys",
-    tag = "admin: secret keys",
+    tag = "Admin API: secret keys",
     operation_id = "admin_secret_keys",
     summary = "The active secret keys, without the keys",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -56,7 +56,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/secret-keys",
-    tag = "admin: secret keys",
+    tag = "Admin API: secret keys",
     operation_id = "admin_add_secret_key",
     summary = "Add a secret key beside the others",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -82,7 +82,7 @@ pub(crate) async fn add(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}/secret-keys/{number}",
-    tag = "admin: secret keys",
+    tag = "Admin API: secret keys",
     operation_id = "admin_revoke_secret_key",
     summary = "Revoke a secret key; the last one stays",
     params(

@@ -48,7 +48,7 @@ pub(super) struct Tokens {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/admin-tokens",
-    tag = "admin: tokens",
+    tag = "Admin API: tokens",
     operation_id = "admin_tokens",
     summary = "The admin tokens, without the tokens",
     responses(
@@ -66,7 +66,7 @@ pub(crate) async fn list(State(api): State<Api>, _: Full) -> Result<Response, Ap
 #[utoipa::path(
     post,
     path = "/admin_api/v1/admin-tokens",
-    tag = "admin: tokens",
+    tag = "Admin API: tokens",
     operation_id = "admin_create_token",
     summary = "Create an admin token",
     request_body = NewToken,
@@ -128,7 +128,7 @@ fn reach(fields: &mut Fields) -> Result<Reach, ApiError> {
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/admin-tokens/{number}",
-    tag = "admin: tokens",
+    tag = "Admin API: tokens",
     operation_id = "admin_revoke_token",
     summary = "Revoke an admin token",
     params(("number" = i64, Path, description = "The token's number")),

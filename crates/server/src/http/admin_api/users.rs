@@ -34,7 +34,7 @@ fn user_id(Segments((_, user)): Segments<(String, String)>) -> Result<UserId, Ap
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/users",
-    tag = "admin: users",
+    tag = "Admin API: users",
     operation_id = "admin_users",
     summary = "Users, by id",
     params(
@@ -77,7 +77,7 @@ fn user_of(cursor: &str) -> Option<UserId> {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/users/{user}",
-    tag = "admin: users",
+    tag = "Admin API: users",
     operation_id = "admin_user",
     summary = "A user's devices",
     params(
@@ -105,7 +105,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}/users/{user}",
-    tag = "admin: users",
+    tag = "Admin API: users",
     operation_id = "admin_delete_user",
     summary = "Delete a user's devices",
     params(
@@ -142,7 +142,7 @@ pub(super) struct Forget {
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/users/{user}/forget",
-    tag = "admin: users",
+    tag = "Admin API: users",
     operation_id = "admin_forget_user",
     summary = "Remove every trace of a user",
     params(
@@ -177,7 +177,7 @@ pub(crate) async fn forget(
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/users/{user}/export",
-    tag = "admin: users",
+    tag = "Admin API: users",
     operation_id = "admin_export_user",
     summary = "All data of a user",
     params(

@@ -60,7 +60,7 @@ fn webhook_id(Segments((_, webhook)): &Named) -> Result<WebhookId, ApiError> {
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/webhooks",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_webhooks",
     summary = "The webhooks and their state",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -81,7 +81,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/webhooks",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_add_webhook",
     summary = "Add a webhook",
     params(("instance" = String, Path, description = "The instance's UUID")),
@@ -125,7 +125,7 @@ pub(crate) async fn add(
 #[utoipa::path(
     delete,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_remove_webhook",
     summary = "Remove a webhook and what waits for it",
     params(
@@ -151,7 +151,7 @@ pub(crate) async fn remove(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/enable",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_enable_webhook",
     summary = "Tell a webhook again what happens from now on",
     params(
@@ -177,7 +177,7 @@ pub(crate) async fn enable(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/disable",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_disable_webhook",
     summary = "Tell a webhook nothing, and give up what waits for it",
     params(
@@ -203,7 +203,7 @@ pub(crate) async fn disable(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/test",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_test_webhook",
     summary = "Send a webhook a test",
     params(
@@ -230,7 +230,7 @@ pub(crate) async fn test(
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/deliveries",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_webhook_deliveries",
     summary = "What a webhook was told, and what became of that, the newest first",
     params(
@@ -272,7 +272,7 @@ pub(crate) async fn deliveries(
 #[utoipa::path(
     post,
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/deliveries/{delivery}/replay",
-    tag = "admin: webhooks",
+    tag = "Admin API: webhooks",
     operation_id = "admin_replay_webhook_delivery",
     summary = "Send a delivery that has ended once more, with the same id",
     params(

@@ -11,8 +11,26 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
+use crate::http::openapi::Refusal;
 
 /// `DELETE`: removes the user and all the user's devices. Exactly 200 and an empty body, also where there was none.
+#[utoipa::path(
+    delete,
+    path = "/customer_api/v1/instances/{instance}/users/{*user}",
+    tag = "Customer API",
+    operation_id = "delete_user",
+    summary = "Delete a user with all the user's devices",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("user" = String, Path, description = "The user's id, percent-encoded; it may have slashes"),
+    ),
+    responses(
+        (status = 200, description = "There is no such user any more, as there may never have been"),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 404, body = Refusal),
+    )
+)]
 pub(crate) async fn delete(
     State(api): State<Api>,
     Authorized(instance): Authorized,

@@ -7,20 +7,81 @@ use domain::device::{
     GatewayToken, InvalidDevice, Platform, Registration,
 };
 use domain::instance::InstanceId;
-use serde_json::json;
+use domain::interest::InterestName;
+use serde::Serialize;
 use store::console::{Trace, TraceKind};
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, instance_id, json};
+use crate::http::openapi::Refusal;
 use crate::http::origin::Origin;
 
 /// The largest body of a registration, in bytes: token and metadata at their longest, and as much again for what Android
 /// adds (ids of an older SDK) and is ignored.
 const REGISTRATION_LENGTH_MAX: usize = 4 * (GATEWAY_TOKEN_LENGTH_MAX + DEVICE_METADATA_LENGTH_MAX);
 
+/// A device as its SDK registers it.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "described here, parsed by hand")]
+pub(crate) struct NewDevice {
+    /// What the gateway addresses the device by: hexadecimal digits of APNs, a registration token of FCM, or the browser's push
+    /// subscription as JSON in base64.
+    #[schema(example = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")]
+    token: String,
+    /// The app's bundle identifier; needed for `apns`, ignored for the others.
+    #[schema(example = "com.example.app")]
+    bundle_identifier: Option<String>,
+    /// What the SDK tells of its device, as in `…/metadata`.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<()>,
+}
+
+/// A device that is registered.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Registered {
+    /// Its id: the platform and a UUID.
+    id: String,
+    /// What it is subscribed to, ascending.
+    #[schema(value_type = Vec<String>)]
+    initial_interest_set: Vec<InterestName>,
+}
+
+/// A device.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShownDevice {
+    id: String,
+    /// As it was sent; `{}` if none was.
+    #[schema(value_type = Object)]
+    metadata: serde_json::Value,
+    /// Whose it is; an empty text if nobody's, and not null, since one SDK's decoder wants a text.
+    user_id: String,
+}
+
 /// `POST …/devices/{platform}`: the id of the device with this gateway token, old or new, and the interests it has now.
 /// SDKs register at every start of their app, and overwrite what they know with the answer.
+#[utoipa::path(
+    post,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}",
+    tag = "Device API",
+    operation_id = "register_device",
+    summary = "Register a device, or find it again by its gateway token",
+    description = "SDKs register at every start of their app, and overwrite what they know with the answer.",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+    ),
+    request_body = NewDevice,
+    responses(
+        (status = 200, body = Registered),
+        (status = 400, body = Refusal),
+        (status = 404, body = Refusal, description = "There is no such instance"),
+    )
+)]
 pub(crate) async fn register(
     State(api): State<Api>,
     Segments((instance, platform)): Segments<(String, String)>,
@@ -52,11 +113,10 @@ pub(crate) async fn register(
         detail: if registered.new { "new" } else { "again" }.to_owned(),
         ..Trace::new(now, TraceKind::Registered)
     });
-    let interests = registered.interests;
-    Ok(json(&json!({
-        "id": registered.id.to_string(),
-        "initialInterestSet": interests,
-    })))
+    Ok(json(&Registered {
+        id: registered.id.to_string(),
+        initial_interest_set: registered.interests,
+    }))
 }
 
 fn registration(
@@ -84,22 +144,53 @@ fn registration(
 }
 
 /// `GET`: a device's user and metadata.
+#[utoipa::path(
+    get,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}",
+    tag = "Device API",
+    operation_id = "device",
+    summary = "A device's user and metadata",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 200, body = ShownDevice),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+    )
+)]
 pub(crate) async fn show(State(api): State<Api>, path: DevicePath) -> Result<Response, ApiError> {
     let Some(device) = api.store().device(path.instance, path.device).await? else {
         return Err(api.no_device(path.instance).await);
     };
     let metadata: serde_json::Value = serde_json::from_str(device.metadata.as_json())
         .map_err(|_| ApiError::from(InvalidDevice::Metadata))?;
-    Ok(json(&json!({
-        "id": device.id.to_string(),
-        // Not null: one SDK's decoder wants a text.
-        "userId": device.user.as_ref().map_or("", |user| user.as_str()),
-        "metadata": metadata,
-    })))
+    let user = device.user.as_ref().map_or("", |user| user.as_str());
+    Ok(json(&ShownDevice {
+        id: device.id.to_string(),
+        user_id: user.to_owned(),
+        metadata,
+    }))
 }
 
 /// `DELETE`: afterwards there is no such device. That is so as well where there never was one, nor its instance, and where
 /// the path names nothing that could be a device; an SDK would otherwise try again for ever and block all that follows.
+#[utoipa::path(
+    delete,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}",
+    tag = "Device API",
+    operation_id = "delete_device",
+    summary = "Delete a device with its interests and its user",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 200, description = "There is no such device any more, as there may never have been"),
+    )
+)]
 pub(crate) async fn delete(
     State(api): State<Api>,
     path: Result<DevicePath, ApiError>,

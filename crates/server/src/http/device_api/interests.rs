@@ -7,13 +7,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::interest::{
     INTEREST_NAME_LENGTH_MAX, INTERESTS_PER_DEVICE_MAX, InterestName, InvalidInterestName,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use store::console::{Trace, TraceKind};
 use store::devices::Changed;
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, json, query_value};
+use crate::http::openapi::Refusal;
 
 /// The longest page of interests, and the length of one where the caller names none. Beams: device-api reference.
 const PAGE_LENGTH_MAX: usize = 100;
@@ -22,8 +25,54 @@ const BODY_LENGTH_MAX: usize = INTERESTS_PER_DEVICE_MAX * (INTEREST_NAME_LENGTH_
 /// How many interests the debug console is told of.
 const TOLD_MAX: usize = 20;
 
+/// What a device is to be subscribed to, and nothing else.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described here, parsed by hand")]
+pub(crate) struct Interests {
+    /// Each up to 164 letters, digits and `_-=@,.;`.
+    #[schema(max_items = 5000, example = json!(["panda"]))]
+    interests: Vec<String>,
+}
+
+/// Some of a device's interests, ascending.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InterestPage {
+    #[schema(value_type = Vec<String>)]
+    interests: Vec<InterestName>,
+    response_metadata: ResponseMetadata,
+}
+
+/// Where a list goes on.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ResponseMetadata {
+    /// Not there at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
 /// `GET`: a page of the device's interests, ascending. The cursor says "behind this name", so it stays right whatever
 /// happens to the set meanwhile.
+#[utoipa::path(
+    get,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests",
+    tag = "Device API",
+    operation_id = "device_interests",
+    summary = "What a device is subscribed to",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+        ("cursor" = Option<String>, Query, description = "Where the list goes on"),
+        ("limit" = Option<usize>, Query, description = "1 to 100; 100 without"),
+    ),
+    responses(
+        (status = 200, body = InterestPage),
+        (status = 400, body = Refusal),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+    )
+)]
 pub(crate) async fn list(
     State(api): State<Api>,
     path: DevicePath,
@@ -38,14 +87,11 @@ pub(crate) async fn list(
         return Err(api.no_device(path.instance).await);
     };
     let next = page.interests.last().filter(|_| page.more);
-    let metadata = match next {
-        Some(last) => json!({"nextCursor": URL_SAFE_NO_PAD.encode(last.as_str())}),
-        None => json!({}),
-    };
-    Ok(json(&json!({
-        "interests": page.interests,
-        "responseMetadata": metadata,
-    })))
+    let next_cursor = next.map(|last| URL_SAFE_NO_PAD.encode(last.as_str()));
+    Ok(json(&InterestPage {
+        response_metadata: ResponseMetadata { next_cursor },
+        interests: page.interests,
+    }))
 }
 
 fn page(query: Option<&str>) -> Result<(Option<InterestName>, usize), ApiError> {
@@ -69,6 +115,24 @@ fn page(query: Option<&str>) -> Result<(Option<InterestName>, usize), ApiError> 
 }
 
 /// `PUT`: replaces all interests.
+#[utoipa::path(
+    put,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests",
+    tag = "Device API",
+    operation_id = "set_device_interests",
+    summary = "Replace all interests of a device",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    request_body = Interests,
+    responses(
+        (status = 200),
+        (status = 400, body = Refusal),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+    )
+)]
 pub(crate) async fn replace(
     State(api): State<Api>,
     path: DevicePath,
@@ -110,6 +174,25 @@ fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
 pub(crate) type OneInterest = Segments<(String, String, String, String)>;
 
 /// `POST …/{interest}`, without a body: one interest more. The same again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests/{*interest}",
+    tag = "Device API",
+    operation_id = "add_device_interest",
+    summary = "Subscribe a device to an interest",
+    description = "The same again changes nothing. A body is not looked at.",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+        ("interest" = String, Path, description = "The interest's name"),
+    ),
+    responses(
+        (status = 200),
+        (status = 400, body = Refusal),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+    )
+)]
 pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
     let told = Told::of(&api, &path, "added", std::slice::from_ref(&interest));
@@ -126,6 +209,25 @@ pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(),
 }
 
 /// `DELETE …/{interest}`: one interest less. The same again changes nothing.
+#[utoipa::path(
+    delete,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests/{*interest}",
+    tag = "Device API",
+    operation_id = "remove_device_interest",
+    summary = "Unsubscribe a device from an interest",
+    description = "The same again changes nothing.",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+        ("interest" = String, Path, description = "The interest's name"),
+    ),
+    responses(
+        (status = 200),
+        (status = 400, body = Refusal),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+    )
+)]
 pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<(), ApiError> {
     let (path, interest) = one(path)?;
     let told = Told::of(&api, &path, "removed", std::slice::from_ref(&interest));
@@ -137,7 +239,44 @@ pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<
 }
 
 /// An interest with no name at all. Not a missing route: a mobile SDK takes a 404 here for the loss of its device.
-pub(crate) async fn nameless() -> ApiError {
+#[utoipa::path(
+    post,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests/",
+    tag = "Device API",
+    operation_id = "add_nameless_interest",
+    summary = "An interest without a name, which is refused",
+    description = "Not a missing path: a mobile SDK takes a 404 for the loss of its device.",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 400, body = Refusal, description = "An interest has a name"),
+    )
+)]
+pub(crate) async fn add_nameless() -> ApiError {
+    ApiError::Interest(InvalidInterestName::Empty)
+}
+
+/// The same.
+#[utoipa::path(
+    delete,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/interests/",
+    tag = "Device API",
+    operation_id = "remove_nameless_interest",
+    summary = "An interest without a name, which is refused",
+    description = "Not a missing path: a mobile SDK takes a 404 for the loss of its device.",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 400, body = Refusal, description = "An interest has a name"),
+    )
+)]
+pub(crate) async fn remove_nameless() -> ApiError {
     ApiError::Interest(InvalidInterestName::Empty)
 }
 

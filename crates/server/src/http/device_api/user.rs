@@ -12,8 +12,31 @@ use crate::http::auth::bearer;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::DevicePath;
+use crate::http::openapi::Refusal;
 
 /// `PUT`, without a body: binds the device to the user that the Beams token names. The same again changes nothing.
+#[utoipa::path(
+    put,
+    path = "/device_api/v1/instances/{instance}/devices/{platform}/{device}/user",
+    tag = "Device API",
+    operation_id = "bind_user",
+    summary = "Bind a device to the user that a Beams token names",
+    description = "Without a body. The same again changes nothing.",
+    security(("beams_token" = [])),
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("platform" = String, Path, description = "apns, fcm or web"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 200),
+        (status = 400, body = Refusal, description = "The token has not all its claims, or the device belongs to another user"),
+        (status = 401, body = Refusal, description = "The token is missing, expired, or not signed with a key of the instance"),
+        (status = 403, body = Refusal, description = "The token is another instance's"),
+        (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
+        (status = 422, body = Refusal, description = "The user has 100 devices of this platform"),
+    )
+)]
 pub(crate) async fn bind(
     State(api): State<Api>,
     path: DevicePath,

@@ -1,42 +1,13 @@
-//! The description of the publish API: its calls, and the bodies that are parsed by hand.
+//! The bodies of the publish API, which are parsed by hand.
 
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 
-use super::{failures, interests, list, one, replay, users, view};
-use crate::http::openapi::{Refusal, SecretKey};
-
-/// The whole description.
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Heliostat: the publish API",
-        description = "Beams' publish API and what goes beyond it. docs/PUBLISHING.md has an example for each call.",
-    ),
-    paths(
-        interests::publish,
-        users::publish,
-        list::list,
-        one::show,
-        one::cancel,
-        failures::list,
-        replay::replay
-    ),
-    components(schemas(
-        PublishToInterests,
-        PublishToUsers,
-        Counted,
-        Refusal,
-        view::Accepted,
-        view::PublishInFull
-    )),
-    security(("secret_key" = [])),
-    modifiers(&SecretKey)
-)]
-pub(crate) struct Described;
+use super::view;
 
 /// A publish to whoever is subscribed.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({"interests": ["hello"], "web": {"notification": {"title": "Hello", "body": "from Heliostat"}}}))]
 #[expect(dead_code, reason = "described here, parsed by the domain")]
 pub(in crate::http) struct PublishToInterests {
     /// 1 to 100.
@@ -50,6 +21,7 @@ pub(in crate::http) struct PublishToInterests {
 /// A publish to all the devices of some users.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({"users": ["alice"], "web": {"notification": {"title": "Hello", "body": "from Heliostat"}}}))]
 #[expect(dead_code, reason = "described here, parsed by the domain")]
 pub(in crate::http) struct PublishToUsers {
     /// 1 to 1000.
@@ -82,6 +54,8 @@ struct PublishBody {
     expires_at: Option<String>,
     /// Only check and count.
     dry_run: Option<bool>,
+    /// Told when the publish begins and when it has ended; the form of webhooks that Beams has deprecated.
+    webhook_url: Option<String>,
 }
 
 /// The answer to a dry run.

@@ -23,7 +23,7 @@ const LIMIT_MAX: usize = 1000;
 #[utoipa::path(
     get,
     path = "/publish_api/v1/instances/{instance}/publishes/{publish}/failures",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "failures",
     summary = "The deliveries that no gateway took",
     params(

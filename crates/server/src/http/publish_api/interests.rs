@@ -17,7 +17,7 @@ use crate::http::openapi::Refusal;
 #[utoipa::path(
     post,
     path = "/publish_api/v1/instances/{instance}/publishes/interests",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "publish_to_interests",
     summary = "Publish to interests",
     params(

@@ -21,7 +21,7 @@ const LIMIT_MAX: usize = 100;
 #[utoipa::path(
     get,
     path = "/publish_api/v1/instances/{instance}/publishes",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "publishes",
     summary = "What was published, the newest first",
     params(

@@ -30,7 +30,7 @@ const USERS_CURSOR: &str = "users_cursor";
 #[utoipa::path(
     get,
     path = "/publish_api/v1/instances/{instance}/publishes/{publish}",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "publish",
     summary = "Where a publish is",
     params(
@@ -108,7 +108,7 @@ fn user_of(cursor: &str) -> Option<UserId> {
 #[utoipa::path(
     delete,
     path = "/publish_api/v1/instances/{instance}/publishes/{publish}",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "cancel",
     summary = "Call off what has not been sent",
     params(

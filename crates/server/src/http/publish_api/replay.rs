@@ -18,7 +18,7 @@ use crate::http::openapi::Refusal;
 #[utoipa::path(
     post,
     path = "/publish_api/v1/instances/{instance}/publishes/{publish}/replay",
-    tag = "publishes",
+    tag = "Publish API",
     operation_id = "replay",
     summary = "Send it again to the devices that it failed for",
     params(

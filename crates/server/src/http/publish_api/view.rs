@@ -112,6 +112,7 @@ pub(in crate::http) struct PublishInFull {
 
 /// What became of a publish for one user.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserOutcome)]
 pub(in crate::http) struct User {
     user: String,
     /// `accepted` for at least one device, `pending`, `failed`, `no_devices`, or `cancelled`.

@@ -12,16 +12,51 @@ use domain::user::UserId;
 use serde_json::Value;
 use store::console::{Trace, TraceKind};
 use store::publishes::{Event, EventKind, Recorded};
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments};
+use crate::http::openapi::Refusal;
 
 /// The largest body, in bytes; a report with the longest user id has under 2 KiB.
 const BODY_LENGTH_MAX: usize = 8 * 1024;
 
+/// What a device reports. Fields that are documented for statistics of apps are taken and ignored.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "described here, parsed by hand")]
+pub(crate) struct Report {
+    /// `delivery` or `open`, in any case.
+    #[schema(example = "delivery")]
+    event: String,
+    /// The publish's id, as the notification carries it.
+    publish_id: String,
+    device_id: String,
+    /// Seconds since the Unix epoch, by the device's clock.
+    #[schema(minimum = 0, example = 1_800_000_000)]
+    timestamp_secs: i64,
+    /// Whose the device is, if anybody's.
+    user_id: Option<String>,
+}
+
 /// `POST`: 200 for whatever is well formed, also if nobody knows the publish or the device (any more).
+#[utoipa::path(
+    post,
+    path = "/reporting_api/v2/instances/{instance}/events",
+    tag = "Reporting API",
+    operation_id = "report",
+    summary = "Report that a device got a publish, or that its user opened it",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+    ),
+    request_body = Report,
+    responses(
+        (status = 200, description = "It was counted, or nobody knows the publish or the device"),
+        (status = 400, body = Refusal),
+    )
+)]
 pub(crate) async fn report(
     State(api): State<Api>,
     Segments(instance): Segments<String>,

@@ -61,6 +61,7 @@ describe('the dashboard in Chromium', () => {
     devices: `${base}/people?devices=all`,
     console: `${base}/console`,
     settings: `${base}/settings`,
+    docs: `${heliostat.url}/docs`,
     'not-found': `${base}/publishes/none`,
     try: `${heliostat.url}/try?instance=${heliostat.instanceId}`,
   });
