@@ -135,6 +135,11 @@ impl Vault {
         SecretKey::parse(text).map_err(|_| VaultError::Key)
     }
 
+    /// Whether the sealed VAPID key of an instance opens.
+    pub fn check_vapid_key(&self, id: InstanceId, sealed: &Sealed) -> Result<(), SealError> {
+        self.0.open(&vapid_context(id), sealed).map(|_| ())
+    }
+
     /// The VAPID key in a record.
     pub fn open_vapid_key(&self, record: &InstanceRecord) -> Result<Es256Key, VaultError> {
         let bytes = self

@@ -6,6 +6,7 @@
 
 mod admin_token;
 mod audit_log;
+mod backup;
 mod completions;
 mod credential;
 mod database;
@@ -84,6 +85,8 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Manual),
     Migrate(migrate::Migrate),
+    Backup(backup::BackUp),
+    Restore(backup::PutBack),
 }
 
 /// Runs what was typed.
@@ -119,6 +122,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
         Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Backup(backup) => block_on(backup.run()),
+        Command::Restore(restore) => block_on(restore.run()),
     }
 }
 

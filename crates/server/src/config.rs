@@ -303,6 +303,11 @@ impl Config {
         master_key::load(&self.master_key_source, &self.database)
     }
 
+    /// The master key if there is one. None is made. Blocks on the file system.
+    pub fn present_master_key(&self) -> Result<Option<MasterKey>, ConfigError> {
+        master_key::present(&self.master_key_source)
+    }
+
     /// `https` or `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

@@ -9,7 +9,7 @@ mod accept;
 mod administration;
 mod audience;
 mod audit;
-
+pub mod backup;
 mod cancel;
 mod cluster;
 mod columns;

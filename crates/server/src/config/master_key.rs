@@ -56,6 +56,14 @@ pub(super) fn load(
     read(path)
 }
 
+pub(super) fn present(source: &MasterKeySource) -> Result<Option<MasterKey>, ConfigError> {
+    match source {
+        MasterKeySource::Given(key) => Ok(Some(key.clone())),
+        MasterKeySource::File(path) if path.exists() => read(path).map(Some),
+        MasterKeySource::File(_) => Ok(None),
+    }
+}
+
 fn read(path: &Path) -> Result<MasterKey, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         what: "the master key file",

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod backup;
 mod credential;
 mod demo;
 mod instance;

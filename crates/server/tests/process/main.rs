@@ -9,6 +9,7 @@
     reason = "the helpers of a test fail the test"
 )]
 
+mod backup;
 mod crash;
 mod program;
 mod receipts;

@@ -44,14 +44,15 @@ pub(crate) fn heliostat(env: &[(String, String)]) -> Command {
     command
 }
 
-/// Runs a command that manages, to its end.
-pub(crate) fn manage(env: &[(String, String)], arguments: &[&str]) {
+/// Runs a command that manages, to its end. What it printed.
+pub(crate) fn manage(env: &[(String, String)], arguments: &[&str]) -> String {
     let output = heliostat(env).args(arguments).output().unwrap();
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
         "heliostat {arguments:?}: {problem}"
     );
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A running server. Dropping it kills it.

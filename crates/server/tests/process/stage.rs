@@ -7,10 +7,10 @@ use emulator::{Behaviour, Change, Config, Emulators, Gateway};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::program::{Server, client, manage, until};
+use crate::program::{Server, client, heliostat, manage, until};
 use crate::receipts::Receipts;
 
-const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
+pub(crate) const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
 const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
 const REGISTERING_AT_ONCE: usize = 32;
 
@@ -114,6 +114,23 @@ impl Stage {
         .await
     }
 
+    /// Runs a command that manages, on the same database. What it printed.
+    pub(crate) fn manage(&self, arguments: &[&str]) -> String {
+        manage(&self.env, arguments)
+    }
+
+    /// The same, to be run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = heliostat(&self.env);
+        command.args(arguments);
+        command
+    }
+
+    /// A path in the stage's folder, where the database is `heliostat.db`.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
     fn create_instance(&self) {
         let value = |name| self.emulators.env_value(name).unwrap();
         let create = [
@@ -208,7 +225,7 @@ impl Stage {
         }
     }
 
-    async fn register_one(&self, server: &Server, number: usize) {
+    pub(crate) async fn register_one(&self, server: &Server, number: usize) {
         let (gateway, token) = address(number);
         let (platform, body) = match gateway {
             Gateway::Apns => {

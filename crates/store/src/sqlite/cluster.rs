@@ -94,7 +94,7 @@ fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> StoreE
 }
 
 /// The file beside the database, and whether it is locked for this process alone.
-fn lock(database: &Path) -> Result<(File, bool), StoreError> {
+pub(super) fn lock(database: &Path) -> Result<(File, bool), StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".serving");
     let file = File::options()

@@ -27,7 +27,7 @@ pub(super) const MIGRATIONS: [&str; 10] = [
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;
 /// How long to wait for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// After how many pages the log is copied into the database file: 16 MiB. Larger ones make rarer, longer pauses.
 const CHECKPOINT_PAGES: i64 = 4096;
 /// What the log file is cut back to after a checkpoint, in bytes.
@@ -97,6 +97,16 @@ fn refuse_foreign(connection: &Connection) -> Result<(), StoreError> {
         ));
     }
     check_version(version).map(|_| ())
+}
+
+/// The schema version of a database that is this program's and not newer than it.
+pub(super) fn known_version(connection: &Connection) -> Result<usize, StoreError> {
+    if pragma(connection, "application_id")? != APPLICATION_ID {
+        return Err(StoreError::Corrupt(
+            "the file is no database of Heliostat".into(),
+        ));
+    }
+    check_version(pragma(connection, "user_version")?)
 }
 
 /// How many migrations a file of this version has.

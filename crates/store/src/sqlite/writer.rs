@@ -5,11 +5,13 @@
 //! shares the next. An operation that fails, or panics, undoes itself alone: its group is then run again, each operation
 //! behind a savepoint of its own. If the commit fails, every operation of the group failed.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -17,10 +19,13 @@ use tokio::sync::oneshot;
 use super::SqliteSettings;
 use super::error::unavailable;
 use super::queue::{Lane, Queue, Refused};
+use super::schema;
 use crate::StoreError;
 
 /// After how many commits the size of the log is looked at.
 const COMMITS_PER_LOOK: u64 = 64;
+/// How long all writing waits for those who read, for the sake of the log's size.
+const LOG_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// What the writer has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,6 +137,7 @@ impl Writer {
         let log = Log {
             path: log.into(),
             size_max: settings.log_size_max,
+            next_try: Cell::default(),
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -207,22 +213,31 @@ impl Writer {
 struct Log {
     path: PathBuf,
     size_max: u64,
+    /// The size from which the next try is worth it: while somebody reads for long, such as a backup, none succeeds.
+    next_try: Cell<u64>,
 }
 
 impl Log {
     /// Begins the log anew if it has grown too large, waiting for those who read to come to the end of their short
-    /// transactions. What fails now is tried again after some more commits.
+    /// transactions. Who takes longer is not waited for: the log may grow by as much again before the next try.
     fn keep_small(&self, connection: &Connection) {
         let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        if size > self.size_max {
-            let checkpoint = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-            tracing::debug!(
-                size,
-                ok = checkpoint.is_ok(),
-                "cut the write-ahead log back"
-            );
+        if size <= self.size_max {
+            self.next_try.set(0);
+        } else if size >= self.next_try.get() {
+            let cut = begin_log_anew(connection);
+            let left = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+            tracing::debug!(size, left, ok = cut.is_ok(), "cut the write-ahead log back");
+            self.next_try.set(left.saturating_add(self.size_max));
         }
     }
+}
+
+fn begin_log_anew(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(LOG_WAIT_MAX)?;
+    let cut = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+    cut
 }
 
 fn run(

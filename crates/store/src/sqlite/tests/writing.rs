@@ -328,6 +328,38 @@ async fn a_caller_who_leaves_does_not_undo() {
 }
 
 #[tokio::test]
+async fn the_log_grows_while_somebody_reads_for_long_and_is_begun_anew_afterwards() {
+    let folder = Folder::new();
+    let settings = SqliteSettings {
+        log_size_max: 1 << 20,
+        ..SqliteSettings::default()
+    };
+    let store = SqliteStore::open(&folder.path(), settings).await.unwrap();
+    instance(&store).await;
+    let reader = rusqlite::Connection::open(folder.path()).unwrap();
+    let read = "BEGIN; SELECT count(*) FROM sqlite_schema";
+    reader.execute_batch(read).unwrap();
+    let log = folder.path().with_extension("db-wal");
+    let size = || std::fs::metadata(&log).unwrap().len();
+    let grow = async |number: usize| {
+        let identity = format!("{number}:{}", "x".repeat(100_000));
+        let inserted = store.writer.run(move |c| insert(c, &identity)).await;
+        inserted.unwrap();
+    };
+    for number in 0..150 {
+        grow(number).await;
+    }
+    let while_read = size();
+    assert!(while_read > 10 << 20, "the log has all of it: {while_read}");
+    reader.execute_batch("ROLLBACK").unwrap();
+    // The next try is worth it only once the log is larger again, or has been begun anew because nobody reads it.
+    for number in 150..400 {
+        grow(number).await;
+    }
+    assert!(size() < while_read, "{} after {while_read}", size());
+}
+
+#[tokio::test]
 async fn the_log_is_cut_back_once_readers_let_it() {
     let folder = Folder::new();
     let settings = SqliteSettings {
