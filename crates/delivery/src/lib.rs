@@ -11,6 +11,7 @@ pub mod jitter;
 pub mod measure;
 pub mod membership;
 pub mod probe;
+pub mod rotation;
 pub mod runner;
 pub mod shelf;
 pub mod trail;

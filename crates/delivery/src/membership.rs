@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::clock::Clock;
+use domain::seal::KeyId;
 use store::cluster::Presence;
 use store::publishes::Lease;
 use store::{Store, StoreError};
@@ -53,6 +54,8 @@ pub(crate) struct Membership {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Uuid,
     pub(crate) is_worker: bool,
+    /// Its master keys, the one that seals first.
+    pub(crate) keys: Vec<KeyId>,
     pub(crate) sharers: Sharers,
     /// All nodes, those that do not deliver too.
     pub(crate) nodes: Sharers,
@@ -83,6 +86,7 @@ impl Membership {
                 until: now.after(PRESENT_FOR),
             },
             is_worker: self.is_worker,
+            keys: self.keys.clone(),
         };
         let population = self.store.present(presence, now).await?;
         if self.sharers.set(population.workers) {

@@ -155,7 +155,7 @@ impl Runner {
             length: settings.lease,
             clock: Arc::clone(&clock),
         };
-        let membership = settings.membership(&store, &leases, stopping.clone());
+        let membership = settings.membership(&store, &leases, &instances, stopping.clone());
         let (trail, teller) = Trail::new(Arc::clone(&store), Arc::clone(&clock), stopping.clone());
         let webhooks = Lane::new(settings.webhooks, &store, &instances, &clock, &stopping);
         let sender = settings.sender(

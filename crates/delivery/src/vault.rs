@@ -9,12 +9,13 @@ use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName, SecretKey};
 use domain::jws::Es256Key;
 use domain::publish::{OwnWebhook, PublishId};
-use domain::seal::{MasterKey, SealError, Sealed};
+use domain::seal::{KeyId, Keyring, SealError, Sealed};
 use domain::webhook::{PublishWebhookUrl, WebhookId, WebhookSecret};
 use gateway::Token;
 use store::instances::{
     CredentialRecord, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyRecord,
 };
+use store::sealing::SealedPlace;
 use store::webhooks::{PublishWebhook, WebhookRecord};
 use zeroize::Zeroizing;
 
@@ -37,14 +38,38 @@ pub enum VaultError {
     Key,
 }
 
-/// The master key, and what it is for.
+/// The master keys, and what they are for.
 #[derive(Debug, Clone)]
-pub struct Vault(MasterKey);
+pub struct Vault(Keyring);
 
 impl Vault {
-    /// A vault under this key.
-    pub fn new(master_key: MasterKey) -> Self {
-        Self(master_key)
+    /// A vault under these keys.
+    pub fn new(keys: impl Into<Keyring>) -> Self {
+        Self(keys.into())
+    }
+
+    /// The master keys' ids, the one that seals first.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.0.ids()
+    }
+
+    /// Whether a value is under the key that seals, and says so.
+    pub fn is_current(&self, sealed: &Sealed) -> bool {
+        self.0.is_current(sealed)
+    }
+
+    /// What a store keeps sealed at a place, under the key that seals.
+    pub fn reseal(&self, place: &SealedPlace, sealed: &Sealed) -> Result<Sealed, SealError> {
+        let context = match place {
+            SealedPlace::VapidKey(instance) => vapid_context(*instance),
+            SealedPlace::SecretKey(instance) => secret_key_context(*instance),
+            SealedPlace::Credential(instance, platform) => credential_context(*instance, *platform),
+            SealedPlace::WebhookSecret(instance, webhook) => webhook_context(*instance, *webhook),
+            SealedPlace::PublishWebhook(publish) => brought_context(*publish),
+            SealedPlace::ProviderToken(name) => token_context(name.as_str()),
+        };
+        let plain = self.0.open(&context, sealed)?;
+        self.0.seal(&context, &plain)
     }
 
     /// An instance to be created, with a VAPID key pair of its own.
@@ -269,7 +294,44 @@ fn credential_context(instance: InstanceId, platform: Platform) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::seal::MasterKey;
+
     use super::*;
+
+    /// Under 32 bytes of 7, by a release whose sealed values did not name their keys.
+    const NAMELESS: &str =
+        "ufo0lp3y1pNl0lCGi0FyfYmowFjzptAkoVq6d9oux7bC7IjyFBehRZpxqwbjXiq0AqReiMXHZ0PvgpFA";
+
+    #[test]
+    fn what_a_release_without_names_of_keys_sealed_opens() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        let id: InstanceId = "9a1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37".parse().unwrap();
+        let old = STANDARD.encode([7; 32]);
+        let record = |sealed| SecretKeyRecord {
+            id: store::instances::SecretKeyId(1),
+            sealed,
+            hint: String::new(),
+            created_at: Timestamp::from_secs(1),
+        };
+        let nameless = record(Sealed::from_bytes(STANDARD.decode(NAMELESS).unwrap()));
+        let new = MasterKey::random().to_base64();
+        let both = Keyring::from_base64(&format!("{} {old}", *new)).unwrap();
+        for keys in [Keyring::from_base64(&old).unwrap(), both.clone()] {
+            let opened = Vault::new(keys).open_secret_key(id, &nameless).unwrap();
+            assert_eq!(opened.reveal(), "0123456789ABCDEF0123456789ABCDEF");
+        }
+        let place = SealedPlace::SecretKey(id);
+        let vault = Vault::new(both);
+        assert!(!vault.is_current(&nameless.sealed));
+        let anew = record(vault.reseal(&place, &nameless.sealed).unwrap());
+        assert!(vault.is_current(&anew.sealed));
+        let after = Vault::new(MasterKey::from_base64(&new).unwrap());
+        let opened = after.open_secret_key(id, &anew).unwrap();
+        assert_eq!(opened.reveal(), "0123456789ABCDEF0123456789ABCDEF");
+        let elsewhere = SealedPlace::SecretKey(InstanceId::random());
+        assert!(vault.reseal(&elsewhere, &nameless.sealed).is_err());
+    }
 
     #[test]
     fn what_a_publish_brought_opens_for_that_publish_alone() {

@@ -93,7 +93,7 @@ pub struct App {
 /// Opens what a configuration says everything is kept in, and the vault for its secrets. For the server, and for commands
 /// that work on the database beside it. The master key comes first: it is made only where there is no database yet.
 pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), StartError> {
-    let vault = Vault::new(config.master_key()?);
+    let vault = Vault::new(config.master_keys()?);
     let store = open_moving(config).await?;
     let failed = |source| StartError::Store {
         database: config.database.clone(),

@@ -21,6 +21,7 @@ mod import;
 mod instance;
 mod key;
 mod man;
+mod master_key;
 mod migrate;
 mod output;
 mod place;
@@ -87,6 +88,8 @@ enum Command {
     Migrate(migrate::Migrate),
     Backup(backup::BackUp),
     Restore(backup::PutBack),
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeyCommand),
 }
 
 /// Runs what was typed.
@@ -124,6 +127,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate(migrate) => block_on(migrate.run()),
         Command::Backup(backup) => block_on(backup.run()),
         Command::Restore(restore) => block_on(restore.run()),
+        Command::MasterKey(command) => block_on(command.run()),
     }
 }
 

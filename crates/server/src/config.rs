@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use delivery::runner::Settings as DeliverySettings;
-use domain::seal::{MasterKey, SealError};
+use domain::seal::{Keyring, SealError};
 use ipnet::IpNet;
 use store::postgres::PostgresSettings;
 use url::Url;
@@ -140,8 +140,8 @@ pub struct Overrides {
 /// Where the master key comes from.
 #[derive(Debug, Clone)]
 pub enum MasterKeySource {
-    /// The environment had it.
-    Given(MasterKey),
+    /// The environment had them.
+    Given(Keyring),
     /// It is in this file, or will be made there.
     File(PathBuf),
 }
@@ -250,7 +250,7 @@ pub struct Config {
     pub remote: Remote,
     /// What the server is called from outside, if that was set; see [`crate::app::App::url`].
     pub public_url: Option<String>,
-    /// Where the master key comes from; see [`Config::master_key`].
+    /// Where the master key comes from; see [`Config::master_keys`].
     pub master_key_source: MasterKeySource,
     /// Threads of the runtime; `None` is one for each processor.
     pub worker_threads: Option<usize>,
@@ -297,14 +297,14 @@ impl Config {
         raw::check(layers::merge_text(text, env, overrides)?, env)
     }
 
-    /// The master key: from the environment, or from its file, which is made if neither it nor the database exist.
-    /// Blocks on the file system.
-    pub fn master_key(&self) -> Result<MasterKey, ConfigError> {
+    /// The master keys, the one that seals first: from the environment, or from their file, which is made with one if neither
+    /// it nor the database exist. Blocks on the file system.
+    pub fn master_keys(&self) -> Result<Keyring, ConfigError> {
         master_key::load(&self.master_key_source, &self.database)
     }
 
     /// The master key if there is one. None is made. Blocks on the file system.
-    pub fn present_master_key(&self) -> Result<Option<MasterKey>, ConfigError> {
+    pub fn present_master_key(&self) -> Result<Option<Keyring>, ConfigError> {
         master_key::present(&self.master_key_source)
     }
 

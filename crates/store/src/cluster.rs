@@ -5,19 +5,21 @@ use std::fmt;
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
-use domain::seal::Sealed;
+use domain::seal::{KeyId, Sealed};
 use uuid::Uuid;
 
 use crate::StoreError;
 use crate::publishes::Lease;
 
 /// A node that lives, by its own account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
     /// The node, as its leases name it, and until when it counts as living if it says nothing more.
     pub lease: Lease,
     /// Whether it delivers.
     pub is_worker: bool,
+    /// Its master keys, the one that seals first.
+    pub keys: Vec<KeyId>,
 }
 
 /// How many nodes live.

@@ -35,6 +35,7 @@ pub mod publishes;
 pub mod replays;
 pub mod retries;
 pub mod scheduled;
+pub mod sealing;
 pub mod settlements;
 pub mod transfer;
 pub mod webhook_requests;
@@ -102,6 +103,10 @@ macro_rules! store_conformance {
                 of_many_who_take_a_duty_at_once_one_has_it,
                 a_shared_token_is_replaced_by_who_knows_it,
                 of_many_who_share_a_token_at_once_one_is_used;
+            sealing:
+                every_sealed_value_is_found,
+                a_value_is_replaced_where_it_still_stands,
+                the_keys_of_nodes_are_told;
             lists:
                 an_unknown_instance_has_no_lists,
                 a_list_is_an_audience_once,

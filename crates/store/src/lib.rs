@@ -30,6 +30,7 @@ pub mod memory;
 pub mod moving;
 pub mod postgres;
 pub mod publishes;
+pub mod sealing;
 pub mod sqlite;
 mod stored;
 pub mod transfer;
@@ -90,6 +91,7 @@ pub trait Store:
     + console::Console
     + insights::Insights
     + lists::UserLists
+    + sealing::Sealing
     + webhooks::Webhooks
     + Send
     + Sync

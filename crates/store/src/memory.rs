@@ -14,6 +14,7 @@ mod instances;
 mod lists;
 mod lookup;
 mod publishes;
+mod sealing;
 mod state;
 mod transfer;
 mod webhooks;

@@ -39,6 +39,7 @@ mod replay;
 mod retries;
 mod scheduled;
 mod schema;
+mod sealing;
 mod session;
 mod settlement;
 mod store;

@@ -38,6 +38,7 @@ mod replay;
 mod retries;
 mod scheduled;
 mod schema;
+mod sealing;
 mod settlement;
 mod store;
 mod tokens;

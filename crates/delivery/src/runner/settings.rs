@@ -132,6 +132,7 @@ impl Settings {
         &self,
         store: &Arc<dyn Store>,
         leases: &Leases,
+        instances: &Instances,
         stopping: CancellationToken,
     ) -> Membership {
         Membership {
@@ -139,6 +140,7 @@ impl Settings {
             clock: Arc::clone(&leases.clock),
             node: leases.owner,
             is_worker: self.is_worker,
+            keys: instances.vault().key_ids(),
             sharers: Sharers::default(),
             nodes: Sharers::default(),
             stopping,

@@ -1,6 +1,7 @@
 //! The store as one node reaches it: slow, and failing before or after it has done what it was asked.
 
 mod administration;
+mod sealing;
 mod webhooks;
 
 use std::sync::Arc;

@@ -62,6 +62,11 @@ impl Database {
         &*self.store
     }
 
+    /// What opens and seals.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// The time to write down.
     pub(crate) fn now(&self) -> Timestamp {
         SystemClock.now()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::seal::MasterKey;
+use domain::seal::Keyring;
 use serde::Deserialize;
 use store::postgres::{DatabaseUrl, PostgresSettings};
 
@@ -83,7 +83,7 @@ pub(super) fn master_key_source(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<MasterKeySource, ConfigError> {
     if let Some(text) = env(MASTER_KEY_VARIABLE).filter(|text| !text.trim().is_empty()) {
-        return MasterKey::from_base64(&text)
+        return Keyring::from_base64(&text)
             .map(MasterKeySource::Given)
             .map_err(|source| ConfigError::MasterKey {
                 place: MASTER_KEY_VARIABLE.to_owned(),

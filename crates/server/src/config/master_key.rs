@@ -1,4 +1,4 @@
-//! Finds the master key, or makes it on the first start.
+//! Finds the master keys, or makes one on the first start.
 //!
 //! A key is made only where there is no database yet: a fresh key beside an old database could open none of its secrets,
 //! and would hide that the right one was lost. Two processes that start at once end up with the same key.
@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use domain::seal::MasterKey;
+use domain::seal::{Keyring, MasterKey};
 use zeroize::Zeroizing;
 
 use super::{ConfigError, Database, MasterKeySource};
@@ -19,10 +19,7 @@ const MODE: u32 = 0o600;
 /// where an orchestrator mounts secrets for a service's group.
 const MODE_REFUSED: u32 = 0o027;
 
-pub(super) fn load(
-    source: &MasterKeySource,
-    database: &Database,
-) -> Result<MasterKey, ConfigError> {
+pub(super) fn load(source: &MasterKeySource, database: &Database) -> Result<Keyring, ConfigError> {
     let path = match source {
         MasterKeySource::Given(key) => return Ok(key.clone()),
         MasterKeySource::File(path) => path,
@@ -56,7 +53,7 @@ pub(super) fn load(
     read(path)
 }
 
-pub(super) fn present(source: &MasterKeySource) -> Result<Option<MasterKey>, ConfigError> {
+pub(super) fn present(source: &MasterKeySource) -> Result<Option<Keyring>, ConfigError> {
     match source {
         MasterKeySource::Given(key) => Ok(Some(key.clone())),
         MasterKeySource::File(path) if path.exists() => read(path).map(Some),
@@ -64,7 +61,7 @@ pub(super) fn present(source: &MasterKeySource) -> Result<Option<MasterKey>, Con
     }
 }
 
-fn read(path: &Path) -> Result<MasterKey, ConfigError> {
+fn read(path: &Path) -> Result<Keyring, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         what: "the master key file",
         path: path.to_owned(),
@@ -82,7 +79,7 @@ fn read(path: &Path) -> Result<MasterKey, ConfigError> {
         return Err(unreadable(std::io::Error::other("it is no key file")));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
-    MasterKey::from_base64(&text).map_err(|source| ConfigError::MasterKey {
+    Keyring::from_base64(&text).map_err(|source| ConfigError::MasterKey {
         place: path.display().to_string(),
         source,
     })

@@ -242,7 +242,7 @@ fn the_master_key_is_needed_and_told_when_lost() {
     )
     .unwrap();
     let line = place.fails(1, &["token", "--instance", &id, "alice"]);
-    assert!(line.contains("another master key"), "{line}");
+    assert!(line.contains("needs the master key"), "{line}");
 }
 
 #[test]

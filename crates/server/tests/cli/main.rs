@@ -11,6 +11,7 @@ mod backup;
 mod credential;
 mod demo;
 mod instance;
+mod master_key;
 mod migrate;
 mod program;
 mod publish;

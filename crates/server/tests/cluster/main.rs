@@ -21,6 +21,7 @@ mod migrating;
 mod paused;
 mod postgres;
 mod rolling;
+mod rotation;
 mod schemas;
 mod sharing;
 mod stage;

@@ -14,9 +14,9 @@ use crate::program::{Server, client, manage, until};
 use crate::receipts::Receipts;
 
 pub(crate) const INSTANCE: &str = "9a1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
-const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
+pub(crate) const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
 /// 32 bytes in base64: the nodes share it as they share the database.
-const MASTER_KEY: &str = "aGVsaW9zdGF0LWNsdXN0ZXItdGVzdC1tYXN0ZXItMDE=";
+pub(crate) const MASTER_KEY: &str = "aGVsaW9zdGF0LWNsdXN0ZXItdGVzdC1tYXN0ZXItMDE=";
 /// The interest that every device has.
 const EVERYBODY: &str = "everybody";
 

@@ -15,6 +15,7 @@ fn presence(node: u128, is_worker: bool, until: i64) -> Presence {
     Presence {
         lease: until_lease(node, until),
         is_worker,
+        keys: Vec::new(),
     }
 }
 

@@ -402,9 +402,10 @@ pub async fn a_move_is_refused(source: Arc<dyn Moving>, target: Arc<dyn Moving>)
     let presence = Presence {
         lease: lease(7, 0),
         is_worker: true,
+        keys: Vec::new(),
     };
     for store in [&source, &target] {
-        store.present(presence, at(10)).await.unwrap();
+        store.present(presence.clone(), at(10)).await.unwrap();
         let refused = run(&source, &target).await;
         assert!(
             matches!(refused, Err(Refusal::InUse { count: 1, .. })),

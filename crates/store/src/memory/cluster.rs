@@ -15,10 +15,10 @@ use crate::publishes::Lease;
 /// What the nodes on a store have said.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    living: BTreeMap<Uuid, Presence>,
+    pub(super) living: BTreeMap<Uuid, Presence>,
     /// By what a duty is called.
     duties: BTreeMap<String, Lease>,
-    tokens: BTreeMap<TokenName, SharedToken>,
+    pub(super) tokens: BTreeMap<TokenName, SharedToken>,
 }
 
 impl Nodes {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
+use domain::seal::Sealed;
 use domain::user::UserId;
 use domain::webhook::{EventType, WebhookEvent, WebhookId};
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use super::MemoryStore;
 use super::state::{Claim, State};
 use crate::StoreError;
 use crate::publishes::{Fence, Lease, Settled};
+use crate::sealing::{SealedPlace, SealedRow};
 use crate::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
     RequestReport, RequestState, WebhookNumber, WebhookRecord, Webhooks,
@@ -25,6 +27,27 @@ use crate::webhooks::{
 pub(super) struct WebhookRow {
     pub(super) instance: i64,
     record: WebhookRecord,
+}
+
+impl State {
+    /// Webhooks' secrets where they stand.
+    pub(super) fn webhook_secrets(&mut self) -> Vec<(SealedRow, SealedPlace, &mut Sealed)> {
+        let instances = &self.instances.rows;
+        let webhooks = self.webhooks.rows.iter_mut();
+        webhooks
+            .filter_map(|(number, row)| {
+                let instance = instances.get(&row.instance)?.id;
+                let place = SealedPlace::WebhookSecret(instance, row.record.id);
+                let secret = row.record.secret.as_mut()?;
+                let row = SealedRow {
+                    number: *number,
+                    other: 0,
+                    text: String::new(),
+                };
+                Some((row, place, secret))
+            })
+            .collect()
+    }
 }
 
 impl WebhookRow {

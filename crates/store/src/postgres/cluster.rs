@@ -11,13 +11,14 @@ use super::{PostgresStore, columns, moving};
 use crate::StoreError;
 use crate::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
 use crate::publishes::Lease;
+use crate::sealing::ids_to_bytes;
 
 #[async_trait]
 impl Cluster for PostgresStore {
     async fn present(&self, presence: Presence, now: Timestamp) -> Result<Population, StoreError> {
         self.sessions
             .write((presence, now), |s, (presence, now)| {
-                Box::pin(present(s, *presence, *now))
+                Box::pin(present(s, presence, *now))
             })
             .await
     }
@@ -93,19 +94,20 @@ impl Cluster for PostgresStore {
 
 async fn present(
     session: &Session,
-    presence: Presence,
+    presence: &Presence,
     now: Timestamp,
 ) -> Result<Population, Fault> {
     let gone = "DELETE FROM nodes WHERE until <= $1";
     session.execute(gone, &[&now.as_millis()]).await?;
     session
         .execute(
-            "INSERT INTO nodes (node, worker, until) VALUES ($1, $2, $3)
-             ON CONFLICT (node) DO UPDATE SET worker = excluded.worker, until = excluded.until",
+            "INSERT INTO nodes (node, worker, until, keys) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (node) DO UPDATE SET worker = excluded.worker, until = excluded.until, keys = excluded.keys",
             &[
                 &presence.lease.owner,
                 &presence.is_worker,
                 &presence.lease.until.as_millis(),
+                &ids_to_bytes(&presence.keys),
             ],
         )
         .await?;

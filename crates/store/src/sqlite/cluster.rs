@@ -16,11 +16,12 @@ use super::{SqliteStore, columns};
 use crate::StoreError;
 use crate::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
 use crate::publishes::Lease;
+use crate::sealing::ids_to_bytes;
 
 #[async_trait]
 impl Cluster for SqliteStore {
     async fn present(&self, presence: Presence, now: Timestamp) -> Result<Population, StoreError> {
-        self.writer.run(move |c| present(c, presence, now)).await
+        self.writer.run(move |c| present(c, &presence, now)).await
     }
 
     async fn depart(&self, node: Uuid) -> Result<(), StoreError> {
@@ -134,18 +135,21 @@ fn end_leases(connection: &Connection) -> Result<u64, StoreError> {
 
 fn present(
     connection: &Connection,
-    presence: Presence,
+    presence: &Presence,
     now: Timestamp,
 ) -> Result<Population, StoreError> {
     connection
         .prepare_cached("DELETE FROM nodes WHERE until <= ?1")?
         .execute([now.as_millis()])?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO nodes (node, worker, until) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO nodes (node, worker, until, keys) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![
             presence.lease.owner.as_bytes(),
             presence.is_worker,
-            presence.lease.until.as_millis()
+            presence.lease.until.as_millis(),
+            ids_to_bytes(&presence.keys)
         ])?;
     population(connection, now)
 }
