@@ -13,7 +13,9 @@ use gateway::HostSign;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::membership::Sharers;
+mod pace;
+
+pub(crate) use self::pace::Pace;
 
 /// How many failures in a row close a gate.
 const FAILURES_MAX: u32 = 20;
@@ -21,10 +23,11 @@ const FAILURES_MAX: u32 = 20;
 const CLOSED_FIRST: Duration = Duration::from_secs(1);
 /// How long a gate is closed at most, whatever the host asks for.
 const CLOSED_MAX: Duration = Duration::from_secs(60);
-/// How far a host's quota may be used ahead after a quiet time.
-const BURST: Duration = Duration::from_secs(1);
 /// The window halves at most once in this time: the answers to what was in flight already say the same thing.
 const HALVE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How many who wait are enough to take every place that is given back.
+const CROWD: usize = 64;
 
 /// A gate to one host.
 #[derive(Debug)]
@@ -32,22 +35,6 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     freed: Notify,
     pace: Pace,
-}
-
-/// How often a host takes a delivery, from all nodes together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pace {
-    /// The least time between two deliveries, where a quota is known; zero where none is.
-    pub(crate) interval: Duration,
-    /// Among how many nodes the quota is divided.
-    pub(crate) sharers: Sharers,
-}
-
-impl Pace {
-    /// The least time between two deliveries of this node.
-    fn own_interval(&self) -> Duration {
-        self.interval * self.sharers.count()
-    }
 }
 
 #[derive(Debug)]
@@ -143,6 +130,11 @@ impl Gate {
         state.in_flight == 0 && state.closed.is_none() && state.failures == 0
     }
 
+    /// Whether one more at the gate would only wait, and take up room.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.state().waiting >= CROWD
+    }
+
     fn try_enter(self: &Arc<Self>) -> Result<Option<(Place, Option<Instant>)>, TurnedAway> {
         let mut state = self.state();
         let mut probe = false;
@@ -159,7 +151,7 @@ impl Gate {
             return Ok(None);
         }
         state.in_flight += 1;
-        let starts_at = state.reserve(self.pace.own_interval());
+        let starts_at = self.pace.reserve(&mut state.next_at);
         let place = Place {
             gate: Arc::clone(self),
             probe,
@@ -174,18 +166,6 @@ impl Gate {
 }
 
 impl State {
-    /// The next free moment under the quota, `None` if that is now.
-    fn reserve(&mut self, interval: Duration) -> Option<Instant> {
-        if interval.is_zero() {
-            return None;
-        }
-        let now = Instant::now();
-        let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let at = self.next_at.map_or(earliest, |next| next.max(earliest));
-        self.next_at = Some(at + interval);
-        (at > now).then_some(at)
-    }
-
     fn wake(&self) -> Wake {
         /// The place that was given back, and the one that the window may have widened by.
         const FREED_MAX: usize = 2;
@@ -297,6 +277,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::membership::Sharers;
 
     async fn enter(gate: &Arc<Gate>) -> Place {
         gate.enter().await.unwrap()
@@ -338,6 +319,23 @@ mod tests {
         drop(enter(&gate).await);
         assert!(!is_full(&gate).await);
         assert!(gate.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_is_those_who_wait_and_have_not_gone() {
+        let gate = Gate::new(1, Pace::default());
+        let inside = enter(&gate).await;
+        let mut outside: Vec<_> = std::iter::repeat_with(|| Box::pin(gate.enter()))
+            .take(CROWD)
+            .collect();
+        for visitor in &mut outside {
+            assert!(!gate.is_crowded());
+            assert!(futures_util::poll!(visitor.as_mut()).is_pending());
+        }
+        assert!(gate.is_crowded());
+        outside.pop();
+        assert!(!gate.is_crowded());
+        drop(inside);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use store::publishes::Settlement;
 use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::TurnedAway;
+use crate::gate::{Gate, TurnedAway};
 use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
 use crate::jitter::Jitter;
@@ -28,6 +28,9 @@ use crate::persist::STORE_RETRY;
 use crate::personal::Personal;
 use crate::settle::Settling;
 use crate::trail::{Trail, Tried};
+
+/// How many deliveries of a page may always be at a gate, however crowded it is, so that every job gets its turns.
+const AT_GATE_MIN: usize = 32;
 
 /// What every page of deliveries needs.
 #[derive(Debug, Clone)]
@@ -64,6 +67,21 @@ struct Batch<'a> {
     personal: Option<Personal<'a>>,
     /// The gates, by platform.
     hosts: [Hosts; Platform::ALL.len()],
+}
+
+impl Batch<'_> {
+    /// The gate that all deliveries go through, where the publish is for one host alone. Jobs that share it need not have all
+    /// their deliveries wait there. With several hosts, one that is slow would keep those to others from beginning.
+    fn only_gate(&self) -> Option<&Gate> {
+        let mut platforms = self.publish.payloads.platforms();
+        let (Some(platform), None) = (platforms.next(), platforms.next()) else {
+            return None;
+        };
+        match &self.hosts[platform as usize] {
+            Hosts::One(gate) => Some(gate),
+            Hosts::ByOrigin(_) => None,
+        }
+    }
 }
 
 impl Sender {
@@ -117,8 +135,15 @@ impl Sender {
             .map(|_| Tried::default());
         let mut running = FuturesUnordered::new();
         let limit = self.limit(instance, publish);
+        let gate = batch.only_gate();
+        let would_only_wait =
+            |begun: usize| begun >= AT_GATE_MIN && gate.is_some_and(|gate| gate.is_crowded());
         loop {
-            while can_begin && running.len() < limit && !self.stopping.is_cancelled() {
+            while can_begin
+                && running.len() < limit
+                && !would_only_wait(running.len())
+                && !self.stopping.is_cancelled()
+            {
                 let Some(next) = waiting.next() else { break };
                 // Made within, since a future that is moved into another one takes up its room twice.
                 running.push(async move { (next, self.attempt(batch, next.recipient).await) });
