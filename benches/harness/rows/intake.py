@@ -8,6 +8,9 @@ from statistics import median
 from .. import commits, database, heliostat, processes
 
 CONNECTIONS = 64
+# Where the database is a server, whose answers take longer: apps that publish are many, and a group commit lives on them.
+# pgbench keeps CONNECTIONS, where it is fastest: each of its connections is one to the database.
+CONNECTIONS_TO_NODES = 256
 INTERESTS = ["news", "city-7", "team-3"]
 
 

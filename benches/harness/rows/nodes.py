@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from .. import database, heliostat, postgres, processes
-from .intake import CONNECTIONS, Publishes, load
+from .intake import CONNECTIONS, CONNECTIONS_TO_NODES, Publishes, load
 
 NODES = [1, 2, 3]
 INTEREST = "apns"
@@ -68,7 +68,7 @@ class Nodes:
         more = ["--users", database.USERS, "--payloads", self.payloads]
 
         def one(number):
-            connections = CONNECTIONS // len(nodes) + (number < CONNECTIONS % len(nodes))
+            connections = CONNECTIONS_TO_NODES // len(nodes) + (number < CONNECTIONS_TO_NODES % len(nodes))
             return load(bench, nodes[number], "publish-user", seconds, *more, connections=connections)
 
         with ThreadPoolExecutor(len(nodes)) as threads:

@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 from .. import database, heliostat, postgres, processes
-from .intake import CONNECTIONS, Publishes, drained, load
+from .intake import CONNECTIONS, CONNECTIONS_TO_NODES, Publishes, drained, load
 
 
 class PostgresPublishes:
@@ -20,13 +20,14 @@ class PostgresPublishes:
         rounds = []
         with postgres.running(bench) as url:
             postgres.fill(bench, url)
+            more = ["--users", database.USERS, "--payloads", payloads]
             with heliostat.serving(bench, url) as server:
-                load(bench, server, "publish-user", 1, "--users", database.USERS, "--payloads", payloads)
+                load(bench, server, "publish-user", 1, *more)
                 for _ in range(bench.repetitions):
                     processes.wait_until("the queue running dry", lambda: Publishes.is_dry(server), 300, 0.1)
                     inserts = postgres.inserts_per_second(bench, url, payloads, CONNECTIONS, seconds)
                     before, began = sum(server.deliveries().values()), time.monotonic()
-                    publishes = load(bench, server, "publish-user", seconds, "--users", database.USERS, "--payloads", payloads)
+                    publishes = load(bench, server, "publish-user", seconds, *more, connections=CONNECTIONS_TO_NODES)
                     wanted = before + int(publishes * seconds * 0.99)
                     processes.wait_until("the deliveries", lambda wanted=wanted: drained(server, wanted), 300, 0.05)
                     deliveries = (sum(server.deliveries().values()) - before) / (time.monotonic() - began)
