@@ -113,7 +113,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Token> {
     let (issued_at, rest) = bytes.split_first_chunk()?;
     let (renew_at, text) = rest.split_first_chunk()?;
     Some(Token {
-        text: str::from_utf8(text).ok()?.to_owned(),
+        text: str::from_utf8(text).ok()?.to_owned().into(),
         issued_at: Timestamp::from_millis(i64::from_be_bytes(*issued_at)),
         renew_at: Timestamp::from_millis(i64::from_be_bytes(*renew_at)),
     })
@@ -128,7 +128,7 @@ mod tests {
 
     fn token(text: &str) -> Token {
         Token {
-            text: text.into(),
+            text: text.to_owned().into(),
             issued_at: Timestamp::from_secs(1),
             renew_at: Timestamp::from_secs(3001),
         }

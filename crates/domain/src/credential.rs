@@ -42,7 +42,7 @@ pub struct ApnsCredential {
 struct ApnsStored {
     key_id: String,
     team_id: String,
-    pem: String,
+    pem: zeroize::Zeroizing<String>,
 }
 
 impl ApnsCredential {
@@ -101,7 +101,7 @@ struct ServiceAccountJson {
     kind: String,
     project_id: String,
     private_key_id: String,
-    private_key: String,
+    private_key: zeroize::Zeroizing<String>,
     client_email: String,
     token_uri: String,
 }

@@ -11,12 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use domain::clock::Timestamp;
+use zeroize::Zeroizing;
 
 /// A token with its times.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The token itself; a secret.
-    pub text: String,
+    /// The token itself; a secret, wiped from memory when it is dropped.
+    pub text: Zeroizing<String>,
     /// When it was made, by the clock of whoever made it.
     pub issued_at: Timestamp,
     /// When it is to be replaced.

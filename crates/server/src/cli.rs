@@ -13,6 +13,7 @@ mod database;
 mod demo;
 mod device;
 mod device_line;
+mod dumps;
 mod emulate;
 mod export;
 mod failure;
@@ -94,6 +95,7 @@ enum Command {
 
 /// Runs what was typed.
 pub(crate) fn main() -> ExitCode {
+    dumps::forbid();
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli.command),
         Err(error) => refuse(&error),

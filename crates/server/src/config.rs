@@ -260,6 +260,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// Where those who watch the server are answered, if not where everybody is.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether a crash may write what the process remembers, keys included, to a core dump.
+    pub core_dumps: bool,
     /// Everything outbound.
     pub outbound: Outbound,
     /// Bounds of the HTTP side.

@@ -172,7 +172,7 @@ impl ProviderTokens {
             iat: now.as_secs(),
         };
         Ok(Token {
-            text: self.credential.key().sign(&header, &claims)?,
+            text: self.credential.key().sign(&header, &claims)?.into(),
             issued_at: now,
             renew_at: now.after(TOKEN_AGE_MAX),
         })
@@ -181,7 +181,7 @@ impl ProviderTokens {
 
 impl ProviderToken {
     fn of(token: &Token) -> Option<Self> {
-        let mut header = HeaderValue::try_from(format!("bearer {}", token.text)).ok()?;
+        let mut header = HeaderValue::try_from(format!("bearer {}", *token.text)).ok()?;
         header.set_sensitive(true);
         Some(Self {
             header,

@@ -57,7 +57,7 @@ pub(super) struct AccessToken {
 
 impl AccessToken {
     fn of(token: &Token) -> Option<Self> {
-        let mut header = HeaderValue::try_from(format!("Bearer {}", token.text)).ok()?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", *token.text)).ok()?;
         header.set_sensitive(true);
         Some(Self {
             header,
@@ -250,7 +250,7 @@ impl AccessTokens {
         // Counted from before the question, so never too long. A token with a very short life is used for half of it.
         let margin = RENEW_BEFORE.min(granted.lifetime / 2);
         let token = Token {
-            text: granted.access_token,
+            text: granted.access_token.into(),
             issued_at: now,
             renew_at: now.after(granted.lifetime.saturating_sub(margin)),
         };

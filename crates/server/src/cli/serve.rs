@@ -4,6 +4,7 @@ use clap::Args;
 use server::config::Overrides;
 use server::{app, telemetry};
 
+use super::dumps;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::signals::until_stopped;
@@ -46,6 +47,9 @@ impl Serve {
         })?;
         telemetry::init(&config.log)
             .map_err(|error| Failure::new(format!("the log cannot be set up: {error}")))?;
+        if let Some(line) = dumps::settle(config.core_dumps) {
+            tracing::warn!("{line}");
+        }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = config.worker_threads {
             runtime.worker_threads(threads);

@@ -11,8 +11,10 @@
 
 mod backup;
 mod crash;
+mod dumps;
 mod program;
 mod receipts;
+mod secrets;
 mod shutdown;
 mod stage;
 mod webhooks;

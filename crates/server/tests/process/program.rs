@@ -70,13 +70,17 @@ impl Server {
         log: &Path,
         http: &reqwest::Client,
     ) -> Self {
+        let mut command = heliostat(env);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::start_as(command, log, http).await
+    }
+
+    /// The same with a command that comes to that.
+    pub(crate) async fn start_as(mut command: Command, log: &Path, http: &reqwest::Client) -> Self {
         let file = File::create(log).unwrap();
-        let child = heliostat(env)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        // All that it says is in one file.
+        let said = file.try_clone().unwrap();
+        let child = command.stdout(said).stderr(file).spawn().unwrap();
         let mut server = Self {
             child,
             log: log.to_owned(),
@@ -96,6 +100,11 @@ impl Server {
         })
         .await;
         server
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn listening_on(&mut self) -> Option<String> {
@@ -136,7 +145,7 @@ impl Server {
 
     /// Sends it a signal, such as TERM.
     pub(crate) fn signal(&self, name: &str) {
-        let (name, pid) = (format!("-{name}"), self.child.id().to_string());
+        let (name, pid) = (format!("-{name}"), self.pid().to_string());
         let sent = Command::new("kill").args([name, pid]).status().unwrap();
         assert!(sent.success());
     }
