@@ -15,6 +15,7 @@ use crate::lease::{Leases, Lost};
 use crate::measure;
 use crate::persist::{STORE_RETRY, give_back, is_cancelled, write};
 use crate::sender::{Due, Sender};
+use crate::spans::{Spans, Work};
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub(crate) struct Fanout {
     pub(crate) page_length: usize,
     /// After how many pages a job leaves the express lane.
     pub(crate) express_pages: u32,
+    pub(crate) spans: Spans,
 }
 
 /// How a job left this node.
@@ -53,8 +55,8 @@ impl Fanout {
     }
 
     async fn pages(&self, job: &Job, permit: &mut Permit) -> Result<Left, Lost> {
-        let mut page = match &job.first_page {
-            Some(page) => page.clone(),
+        let (mut page, mut work) = match &job.first_page {
+            Some(page) => (page.clone(), self.spans.page(job)),
             None => {
                 let read = pin!(self.read(job, job.cursor));
                 self.leases.hold(&*self.store, job, read).await?
@@ -63,17 +65,19 @@ impl Fanout {
         let mut pages = 0;
         loop {
             if self.sender.stopping.is_cancelled() {
+                work.failed("the node stops");
                 return Ok(self.release(job).await);
             }
-            let (settlement, next) = {
-                let both = pin!(self.send_and_read_on(job, &page));
-                self.leases.hold(&*self.store, job, both).await?
+            let held = {
+                let both = pin!(self.send_and_read_on(job, &page, &work));
+                self.leases.hold(&*self.store, job, both).await
             };
-            self.settle(job, &page, settlement).await?;
-            let Some(next) = next else {
+            let (settlement, next) = held.inspect_err(|_| work.failed("the lease was lost"))?;
+            self.settle(job, &page, settlement, work).await?;
+            let Some((next, next_work)) = next else {
                 return Ok(Left::Done);
             };
-            page = next;
+            (page, work) = (next, next_work);
             pages += 1;
             if pages == self.express_pages {
                 let place = pin!(permit.leave_express(job.publish.instance));
@@ -83,16 +87,31 @@ impl Fanout {
     }
 
     /// Sends a page while the next one is read, if there is one.
-    async fn send_and_read_on(&self, job: &Job, page: &Page) -> (Settlement, Option<Page>) {
+    async fn send_and_read_on(
+        &self,
+        job: &Job,
+        page: &Page,
+        work: &Work,
+    ) -> (Settlement, Option<(Page, Work)>) {
         if page.last {
-            return (self.send(job, page).await, None);
+            return (self.send(job, page, work).await, None);
         }
-        let (settlement, next) = tokio::join!(self.send(job, page), self.read(job, page.cursor));
+        let read_on = self.read(job, page.cursor);
+        let (settlement, next) = tokio::join!(self.send(job, page, work), read_on);
         (settlement, Some(next))
     }
 
-    /// Reads the next page; a store that fails is asked again until it answers or the node stops.
-    async fn read(&self, job: &Job, after: DeviceOrdinal) -> Page {
+    /// Reads the next page, with which the work on it begins; a store that fails is asked again until it answers or the node
+    /// stops.
+    async fn read(&self, job: &Job, after: DeviceOrdinal) -> (Page, Work) {
+        let work = self.spans.page(job);
+        let part = work.part("publish.read");
+        let page = self.read_page(job, after).await;
+        drop(part);
+        (page, work)
+    }
+
+    async fn read_page(&self, job: &Job, after: DeviceOrdinal) -> Page {
         loop {
             match self.store.audience_page(job, after, self.page_length).await {
                 Ok(page) => return page,
@@ -111,7 +130,8 @@ impl Fanout {
         }
     }
 
-    async fn send(&self, job: &Job, page: &Page) -> Settlement {
+    async fn send(&self, job: &Job, page: &Page, work: &Work) -> Settlement {
+        let _part = work.part("publish.send");
         let due: Vec<_> = page
             .recipients
             .iter()
@@ -127,7 +147,17 @@ impl Fanout {
             .await
     }
 
-    async fn settle(&self, job: &Job, page: &Page, settlement: Settlement) -> Result<(), Lost> {
+    async fn settle(
+        &self,
+        job: &Job,
+        page: &Page,
+        settlement: Settlement,
+        mut work: Work,
+    ) -> Result<(), Lost> {
+        let deliveries = page.recipients.len();
+        work.deliveries(deliveries);
+        work.settled(&settlement);
+        let part = work.part("publish.settle");
         let now = self.sender.clock.now();
         let until = self.leases.until();
         let settled = write(|| {
@@ -135,13 +165,17 @@ impl Fanout {
                 .settle_page(job, page.cursor, page.last, until, settlement.clone(), now)
         })
         .await;
+        drop(part);
         match settled {
             Some(Settled::Done) => {
                 measure::deliveries(&settlement.tallies);
                 measure::dead_devices(settlement.dead.len());
                 Ok(())
             }
-            Some(Settled::LeaseLost) | None => Err(Lost),
+            Some(Settled::LeaseLost) | None => {
+                work.failed("the lease was lost");
+                Err(Lost)
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod probe;
 pub mod rotation;
 pub mod runner;
 pub mod shelf;
+pub mod spans;
 pub mod trail;
 pub mod vault;
 pub mod webhooks;

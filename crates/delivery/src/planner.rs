@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
-use domain::publish::{Publish, PublishId, PublishRequest};
+use domain::publish::{Publish, PublishRequest};
+use store::lookup::Fresh;
 use store::publishes::{Lease, NewPublish, Once, Plan};
 
 use crate::runner::Settings;
@@ -42,17 +43,20 @@ impl Planner {
         &self,
         instance: InstanceId,
         request: PublishRequest,
+        place: Fresh,
         once: Option<Once>,
         now: Timestamp,
         lease: Option<Lease>,
     ) -> (NewPublish, Plan) {
+        let Fresh { id, trace } = place;
         let publish = Publish {
-            id: PublishId::random(),
+            id,
             instance,
             accepted_at: now,
             send_at: request.send_at.map_or(now, |at| at.max(now)),
             expires_at: request.expires_at,
             payloads: request.payloads,
+            trace,
         };
         let new = NewPublish {
             publish: Arc::new(publish),

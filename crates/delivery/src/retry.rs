@@ -15,6 +15,7 @@ use crate::lease::{Leases, Lost};
 use crate::measure;
 use crate::persist::{SETTLE_TRIES, is_cancelled, write};
 use crate::sender::{Due, Sender};
+use crate::spans::Spans;
 
 /// How many retries are claimed at once.
 const BATCH_LENGTH: usize = 1000;
@@ -30,6 +31,7 @@ pub(crate) struct Retries {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long to wait at most before looking again, whatever the store says is due: another node may have died.
     pub(crate) poll: Duration,
+    pub(crate) spans: Spans,
 }
 
 impl Retries {
@@ -80,16 +82,25 @@ impl Retries {
         let publish = &batch.publish;
         let retries = batch.retries.iter();
         let ids: Vec<_> = retries.map(|retry| (retry.id, retry.fence)).collect();
+        let mut work = self.spans.retries(publish, ids.len());
         let held = {
+            let _part = work.part("publish.send");
             let sent = pin!(self.send(batch));
             self.leases.hold_retries(&*self.store, &ids, sent).await
         };
         let settled = match held {
             // The lease ends by itself, and the retries are claimed again.
-            Ok(None) => return,
-            Ok(Some(settlement)) => self.settle(publish, ids, settlement).await,
+            Ok(None) => return work.failed("there is no instance to send for"),
+            Ok(Some(settlement)) => {
+                work.settled(&settlement);
+                let _part = work.part("publish.settle");
+                self.settle(publish, ids, settlement).await
+            }
             Err(Lost) => None,
         };
+        if settled != Some(Settled::Done) {
+            work.failed("the lease was lost");
+        }
         if settled != Some(Settled::Done) && !is_cancelled(&*self.store, publish).await {
             tracing::warn!(publish = %publish.id, "the lease on some retries was lost");
         }

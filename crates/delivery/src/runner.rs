@@ -9,7 +9,7 @@ use domain::clock::{Clock, Timestamp};
 use domain::idempotency::{IDEMPOTENCY_KEPT, Idempotency};
 use domain::instance::InstanceId;
 use domain::publish::{PublishId, PublishRequest};
-use store::lookup::Replayed;
+use store::lookup::{Fresh, Replayed};
 use store::publishes::{Accepted, Job, Lease, Once};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -172,15 +172,10 @@ impl Runner {
             leases: leases.clone(),
             clock: Arc::clone(&clock),
             poll: settings.poll,
+            spans: settings.spans.clone(),
         };
         let janitor = settings.janitor(&store, &leases, stopping.clone());
-        let fanout = Fanout {
-            store: Arc::clone(&store),
-            sender,
-            leases: leases.clone(),
-            page_length: settings.page_length,
-            express_pages: settings.express_pages,
-        };
+        let fanout = settings.fanout(&store, sender, &leases);
         let planner = Planner::of(&settings);
         let schedule = Schedule {
             store: Arc::clone(&store),
@@ -248,21 +243,34 @@ impl Runner {
         let (permit, lease) = self.enter();
         let once = idempotency.map(|idempotency| once(idempotency, now));
         let own_webhook = request.webhook.clone();
+        let (id, spans) = (PublishId::random(), &shared.settings.spans);
+        let mut work = spans.accept(instance.id(), id, kind.as_str());
+        let fresh = Fresh {
+            id,
+            trace: work.parent(),
+        };
         let (mut new, plan) = shared
             .planner
-            .plan(instance.id(), request, once, now, lease);
-        let id = new.publish.id;
+            .plan(instance.id(), request, fresh, once, now, lease);
         if let Some(own) = &own_webhook {
             let sealed = shared.instances.vault().seal_brought(id, own);
             new.webhook = Some(sealed.map_err(|error| StoreError::Unavailable(Box::new(error)))?);
         }
         let is_later = new.publish.send_at > new.publish.accepted_at;
         let told = shared.trail.of_publish(&new);
-        let jobs = match shared.store.create_publish(new, plan).await? {
+        let accepted = shared.store.create_publish(new, plan).await;
+        let jobs = match accepted.inspect_err(|_| work.failed("the store failed"))? {
             Accepted::New(jobs) => jobs,
-            Accepted::Repeated(before) => return Ok(Taken::Repeated(before)),
-            Accepted::KeyReused => return Ok(Taken::KeyReused),
+            Accepted::Repeated(before) => {
+                work.was(before);
+                return Ok(Taken::Repeated(before));
+            }
+            Accepted::KeyReused => {
+                work.failed("the key was used for another request");
+                return Ok(Taken::KeyReused);
+            }
         };
+        drop(work);
         measure::publish(kind.as_str());
         if let Some(told) = told {
             shared.trail.note(instance.id(), |_| told);
@@ -304,10 +312,23 @@ impl Runner {
         let once = idempotency.map(|idempotency| once(idempotency, now));
         let plan = shared.planner.cut(lease);
         let id = PublishId::random();
+        let mut work = shared.settings.spans.accept(instance, id, "failures");
+        let fresh = Fresh {
+            id,
+            trace: work.parent(),
+        };
         let replayed = shared
             .store
-            .replay_publish(instance, of, id, once, plan, now);
-        Ok(match replayed.await? {
+            .replay_publish(instance, of, fresh, once, plan, now)
+            .await;
+        let replayed = replayed.inspect_err(|_| work.failed("the store failed"))?;
+        match &replayed {
+            Replayed::Accepted(_) => {}
+            Replayed::Repeated(before) => work.was(*before),
+            _ => work.failed("refused"),
+        }
+        drop(work);
+        Ok(match replayed {
             Replayed::Accepted(jobs) => {
                 measure::publish("failures");
                 self.begin(permit, jobs);

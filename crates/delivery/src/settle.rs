@@ -172,6 +172,7 @@ mod tests {
             send_at: NOW,
             expires_at: None,
             payloads: request.payloads,
+            trace: None,
         }
     }
 

@@ -17,5 +17,6 @@ pub mod outcome;
 pub mod payload;
 pub mod publish;
 pub mod seal;
+pub mod trace;
 pub mod user;
 pub mod webhook;

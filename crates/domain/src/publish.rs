@@ -17,6 +17,7 @@ use crate::payload::apns::APNS_BODY_LENGTH_MAX;
 use crate::payload::fcm::FCM_PAYLOAD_LENGTH_MAX;
 use crate::payload::web::WEB_PLAINTEXT_LENGTH_MAX;
 use crate::payload::{Origin, Payloads, RawObject, Template};
+use crate::trace::TraceParent;
 use crate::user::UserId;
 use crate::webhook::PublishWebhookUrl;
 
@@ -221,6 +222,8 @@ pub struct Publish {
     pub expires_at: Option<Timestamp>,
     /// What it carries.
     pub payloads: Payloads,
+    /// Where what is done for it belongs in a trace, if that is recorded.
+    pub trace: Option<TraceParent>,
 }
 
 impl Publish {

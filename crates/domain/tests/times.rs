@@ -79,6 +79,7 @@ fn publish(rest: &Value, expires_at: Option<Timestamp>) -> Publish {
         send_at: NOW,
         expires_at,
         payloads: request(rest).unwrap().payloads,
+        trace: None,
     }
 }
 

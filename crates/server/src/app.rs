@@ -30,6 +30,7 @@ use crate::config::{Config, ConfigError, Database, Outbound, Roles};
 use crate::http::{self, Api, Shared};
 use crate::limits::Admission;
 use crate::tls::TlsError;
+use crate::traces::Traces;
 use front::Front;
 
 /// How long connections may take to end once they are cut off.
@@ -130,7 +131,7 @@ impl App {
     }
 
     /// Starts a server whose wall clock is `clock`. For tests, which own time.
-    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub async fn start_at(mut config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         // What is counted before there is a recorder is lost.
         http::recorder();
         // What fails for want of a file or an address fails before anything is made.
@@ -140,6 +141,9 @@ impl App {
         let local_addr = front.local_addr;
         let gateways = Gateways::new(gateway_config(&config.outbound), Arc::clone(&clock))?;
         let (store, vault) = open_store(&config).await?;
+        let extra_ca = config.outbound.extra_ca_pem.as_deref();
+        let traces = Traces::start(config.traces.as_ref(), || gateway::client_tls(extra_ca))?;
+        config.delivery.spans = traces.spans();
         let (instances, runner) = deliver(&config, &store, &vault, &gateways, &clock).await?;
         let scheme = config.scheme();
         let public_url = config
@@ -164,6 +168,7 @@ impl App {
             public_url_set: config.public_url,
             admission: Admission::new(config.limits.rates),
             limits: config.limits,
+            traces,
             metrics_apart: front.operations_addr.is_some(),
             proxies: config.proxies,
             log_addresses: config.log.client_addresses,
@@ -267,6 +272,7 @@ impl App {
         let left = self.grace.saturating_sub(began.elapsed());
         self.shared.runner.stop(left).await;
         self.shared.gateways.close().await;
+        self.shared.traces.stop().await;
         self.shared.store.close().await;
         tracing::info!("stopped");
     }

@@ -11,6 +11,7 @@ mod master_key;
 mod raw;
 mod remote;
 mod roles;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use database::Database;
 pub use inbound::{Acme, ForwardedBy, Proxies, Tls, TlsFiles};
 pub use remote::Remote;
 pub use roles::Roles;
+pub use traces::Traces;
 
 /// The defaults, documented key by key.
 pub const DEFAULTS: &str = include_str!("../../../config.default.toml");
@@ -270,6 +272,8 @@ pub struct Config {
     pub delivery: DeliverySettings,
     /// Logging.
     pub log: Log,
+    /// Traces, if there are to be any.
+    pub traces: Option<Traces>,
     /// How long a graceful stop may take.
     pub shutdown_grace: Duration,
 }

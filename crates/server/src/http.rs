@@ -27,6 +27,7 @@ mod publish_api;
 mod reporting_api;
 mod router;
 mod routes;
+mod traced;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Admin;
 use crate::config::{Limits, Proxies};
 use crate::limits::Admission;
+use crate::traces::Traces;
 use error::ApiError;
 
 pub(crate) use local::Local;
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) public_url_set: Option<String>,
     /// What bounds a request.
     pub(crate) limits: Limits,
+    /// Where requests to publish are told, if anywhere.
+    pub(crate) traces: Traces,
     /// Who may ask how often.
     pub(crate) admission: Admission,
     /// Cancelled once the server is to stop.

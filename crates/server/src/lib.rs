@@ -15,5 +15,6 @@ mod dashboard;
 mod http;
 pub mod limits;
 mod tls;
+mod traces;
 
 pub use tls::TlsError;

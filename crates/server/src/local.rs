@@ -20,6 +20,7 @@ use crate::app::{self, StartError};
 use crate::config::Config;
 use crate::http::{self as api, Api, Shared};
 use crate::limits::Admission;
+use crate::traces::Traces;
 
 /// The admin API on an opened database.
 pub struct Local {
@@ -69,6 +70,7 @@ impl Local {
             metrics_apart: false,
             proxies: config.proxies.clone(),
             log_addresses: false,
+            traces: Traces::default(),
             admission: Admission::new(config.limits.rates),
             limits: config.limits.clone(),
             stopping: CancellationToken::new(),

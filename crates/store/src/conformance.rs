@@ -37,6 +37,7 @@ pub mod retries;
 pub mod scheduled;
 pub mod sealing;
 pub mod settlements;
+pub mod traces;
 pub mod transfer;
 pub mod webhook_requests;
 pub mod webhooks;
@@ -255,6 +256,12 @@ macro_rules! store_conformance {
                 a_forgotten_user_gets_nothing_that_was_scheduled,
                 payloads_are_pruned_alone,
                 names_are_pruned_alone;
+            traces:
+                a_publish_keeps_its_place_in_a_trace_until_its_last_job,
+                retries_have_the_place_of_their_publish,
+                a_scheduled_publish_keeps_its_place,
+                a_replay_has_a_place_of_its_own,
+                a_publish_without_a_trace_has_none;
             scheduled:
                 a_scheduled_publish_is_no_work_before_its_time,
                 an_audience_is_resolved_when_it_is_sent,

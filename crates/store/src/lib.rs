@@ -54,8 +54,8 @@ use instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
 use lookup::{
-    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
-    Replayed, UserOutcome,
+    AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
+    PublishState, Replayed, UserOutcome,
 };
 use publishes::{
     Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
@@ -304,12 +304,12 @@ pub trait Store:
     ) -> Result<Cancelled, StoreError>;
 
     /// Accepts a publish `fresh` of what `id` carries to the devices that it [failed](Store::publish_failures) for, as far as
-    /// they are still there. `id` is kept until `fresh` is finished.
+    /// they are still there. `id` is kept until `fresh` is finished. `fresh` has its own place in a trace, not that of `id`.
     async fn replay_publish(
         &self,
         instance: InstanceId,
         id: PublishId,
-        fresh: PublishId,
+        fresh: Fresh,
         once: Option<Once>,
         plan: Plan,
         now: Timestamp,

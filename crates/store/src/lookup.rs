@@ -4,6 +4,7 @@ use domain::clock::Timestamp;
 use domain::device::{DeviceId, DeviceOrdinal, Platform};
 use domain::outcome::{OutcomeKind, Reason};
 use domain::publish::{AudienceKind, PublishId};
+use domain::trace::TraceParent;
 use domain::user::UserId;
 
 use crate::publishes::{Job, Tally};
@@ -133,6 +134,22 @@ pub enum Cancelled {
     Finished,
     /// There is no such publish.
     Unknown,
+}
+
+/// The publish that a replay makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fresh {
+    /// Its id.
+    pub id: PublishId,
+    /// Where what is done for it belongs in a trace, if that is recorded.
+    pub trace: Option<TraceParent>,
+}
+
+impl Fresh {
+    /// One whose trace is not recorded.
+    pub const fn untraced(id: PublishId) -> Self {
+        Self { id, trace: None }
+    }
 }
 
 /// What became of a request to send a publish again to the devices it failed for.

@@ -8,6 +8,7 @@ use domain::clock::Clock;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::fanout::Fanout;
 use crate::gates::{Gates, HostLimits};
 use crate::instances::Instances;
 use crate::janitor::Janitor;
@@ -16,6 +17,7 @@ use crate::lease::Leases;
 use crate::measure::Attempts;
 use crate::membership::{Membership, Sharers};
 use crate::sender::Sender;
+use crate::spans::Spans;
 use crate::trail::Trail;
 use crate::webhooks::WebhookSettings;
 
@@ -52,6 +54,8 @@ pub struct Settings {
     pub keep: Keep,
     /// How webhooks are told.
     pub webhooks: WebhookSettings,
+    /// Where what is done for publishes is told, if anywhere.
+    pub spans: Spans,
 }
 
 /// How long what is over is kept.
@@ -100,6 +104,7 @@ impl Default for Settings {
             jitter: Jitter::default(),
             keep: Keep::default(),
             webhooks: WebhookSettings::default(),
+            spans: Spans::default(),
         }
     }
 }
@@ -144,6 +149,17 @@ impl Settings {
             sharers: Sharers::default(),
             nodes: Sharers::default(),
             stopping,
+        }
+    }
+
+    pub(super) fn fanout(&self, store: &Arc<dyn Store>, sender: Sender, leases: &Leases) -> Fanout {
+        Fanout {
+            store: Arc::clone(store),
+            sender,
+            leases: leases.clone(),
+            page_length: self.page_length,
+            express_pages: self.express_pages,
+            spans: self.spans.clone(),
         }
     }
 

@@ -61,6 +61,7 @@ async fn another_node_takes_over_what_a_dead_one_held() {
         send_at: world.clock.now(),
         expires_at: None,
         payloads: request.payloads,
+        trace: None,
     };
     let id = publish.id;
     let new = store::publishes::NewPublish {

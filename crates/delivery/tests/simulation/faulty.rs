@@ -26,8 +26,8 @@ use store::instances::{
 };
 use store::lists::{Listed, UserLists};
 use store::lookup::{
-    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
-    Replayed, UserOutcome,
+    AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
+    PublishState, Replayed, UserOutcome,
 };
 use store::publishes::{
     Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
@@ -209,7 +209,7 @@ through! {
     fn next_scheduled() -> Option<Timestamp>;
     fn cancel_publish(instance: InstanceId, id: PublishId, now: Timestamp) -> Cancelled;
     fn replay_publish(
-        instance: InstanceId, id: PublishId, fresh: PublishId, once: Option<Once>, plan: Plan, now: Timestamp
+        instance: InstanceId, id: PublishId, fresh: Fresh, once: Option<Once>, plan: Plan, now: Timestamp
     ) -> Replayed;
     fn count_audience(instance: InstanceId, audience: Audience, platforms: Vec<Platform>) -> AudienceCount;
     fn list_publishes(

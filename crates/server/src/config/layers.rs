@@ -131,7 +131,8 @@ fn fits(present: &Value, value: &Value) -> bool {
     let texts = value
         .as_array()
         .is_none_or(|entries| entries.iter().all(Value::is_str));
-    present.same_type(value) && texts
+    let is_number = present.is_float() && value.is_integer();
+    (present.same_type(value) || is_number) && texts
 }
 
 fn lay_environment(
@@ -202,7 +203,8 @@ fn from_text(like: &Value, text: &str) -> Option<Value> {
                     .collect(),
             ))
         }
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+        Value::Float(_) => text.trim().parse().ok().map(Value::Float),
+        Value::Datetime(_) | Value::Table(_) => None,
     }
 }
 
@@ -213,7 +215,8 @@ fn wanted(value: &Value) -> &'static str {
         Value::Boolean(_) => "true or false",
         Value::Array(_) => "a list of texts",
         Value::Table(_) => "a section",
-        Value::Float(_) | Value::Datetime(_) => "of another type",
+        Value::Float(_) => "a number",
+        Value::Datetime(_) => "of another type",
     }
 }
 

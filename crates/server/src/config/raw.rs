@@ -15,6 +15,7 @@ use url::Url;
 use crate::limits::RateLimits;
 
 use super::database::{self, RawPostgres};
+use super::traces::{self, RawTraces};
 use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Remote, Roles};
 use inbound::{RawAcme, RawMetrics, RawProxies, RawTls};
 
@@ -44,6 +45,7 @@ struct RawConfig {
     limits: RawLimits,
     delivery: RawDelivery,
     webhooks: RawWebhooks,
+    traces: RawTraces,
     retention: RawRetention,
     log: RawLog,
     shutdown: RawShutdown,
@@ -168,6 +170,7 @@ pub(super) fn check(
         outbound: outbound(&raw, public_url.as_deref())?,
         limits: limits(&raw.limits)?,
         log: log(&raw.log)?,
+        traces: traces::check(&raw.traces)?,
         tls: inbound::tls(&raw.tls, &raw.acme)?,
         proxies: inbound::proxies(&raw.proxies)?,
         metrics_listen: inbound::metrics_listen(&raw.metrics)?,

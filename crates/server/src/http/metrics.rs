@@ -40,6 +40,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
         observe::describe();
         delivery::measure::describe();
         crate::tls::describe();
+        crate::traces::describe();
         metrics::describe_gauge!("heliostat_queue_jobs", "Unfinished jobs.");
         metrics::describe_gauge!(
             "heliostat_queue_retries",

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::routes::Routes;
 use super::{
     Api, admin_api, cors, customer_api, device_api, health, leftover, metrics, observe, openapi,
-    origin, publish_api, reporting_api,
+    origin, publish_api, reporting_api, traced,
 };
 use crate::config::Roles;
 use crate::dashboard;
@@ -31,6 +31,11 @@ pub(crate) fn router(api: Api, roles: Roles) -> Router {
             .into_router()
             // Not 404, which tells a device that it is gone.
             .fallback(async || ApiError::NotReady("this node delivers, and answers no requests"))
+    };
+    let routes = if api.shared.traces.are_on() {
+        routes.layer(from_fn_with_state(api.clone(), traced::follow))
+    } else {
+        routes
     };
     bounded(routes, api.clone())
         .layer(from_fn(cors::allow))

@@ -254,6 +254,34 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
     ("HELIOSTAT_LOG_FORMAT", "xml", "`log.format`"),
     ("HELIOSTAT_LOG_FILTER", "a=b=c", "`log.filter`"),
     ("HELIOSTAT_MASTER_KEY", "too short", "HELIOSTAT_MASTER_KEY"),
+    (
+        "HELIOSTAT_TRACES_ENDPOINT",
+        "localhost:4318",
+        "`traces.endpoint`",
+    ),
+    (
+        "HELIOSTAT_TRACES_ENDPOINT",
+        "https://me:pass@collector/v1/traces",
+        "`traces.endpoint`",
+    ),
+    ("HELIOSTAT_TRACES_HEADERS", "secret", "`traces.headers`"),
+    (
+        "HELIOSTAT_TRACES_SAMPLE_RATIO",
+        "1.5",
+        "`traces.sample_ratio`",
+    ),
+    (
+        "HELIOSTAT_TRACES_SAMPLE_RATIO",
+        "NaN",
+        "`traces.sample_ratio`",
+    ),
+    ("HELIOSTAT_TRACES_SAMPLE_RATIO", "some", "a number"),
+    (
+        "HELIOSTAT_TRACES_SERVICE_NAME",
+        " ",
+        "`traces.service_name`",
+    ),
+    ("HELIOSTAT_TRACES_QUEUE_MAX", "0", "`traces.queue_max`"),
 ];
 
 #[test]
@@ -262,6 +290,35 @@ fn values_that_break_a_rule_are_named() {
         let line = complaint(&[(name, value)]);
         assert!(line.contains(named), "{name}={value}: {line}");
     }
+}
+
+#[test]
+fn traces_are_off_until_there_is_somewhere_to_send_them() {
+    let header = (
+        "HELIOSTAT_TRACES_HEADERS",
+        "authorization=Bearer s3cret,x-a=b=c",
+    );
+    let config = load(None, &[header], Overrides::default()).unwrap();
+    assert_eq!(config.traces, None);
+    let endpoint = (
+        "HELIOSTAT_TRACES_ENDPOINT",
+        "http://127.0.0.1:4318/v1/traces",
+    );
+    let config = load(None, &[header, endpoint], Overrides::default()).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let traces = config.traces.unwrap();
+    assert_eq!(traces.headers["authorization"], "Bearer s3cret");
+    assert_eq!(traces.headers["x-a"], "b=c");
+    // A whole number is a number too.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("heliostat.toml");
+    let text = "[traces]\nsample_ratio = 1\nendpoint = \"http://127.0.0.1:4318/v1/traces\"";
+    std::fs::write(&file, text).unwrap();
+    let config = load(Some(&file), &[], Overrides::default()).unwrap();
+    assert!((config.traces.unwrap().sample_ratio - 1.0).abs() < f64::EPSILON);
+    let line = complaint(&[("HELIOSTAT_TRACES_HEADERS", "a b=s3cret")]);
+    assert!(line.contains("`traces.headers`") && !line.contains("s3cret"));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod collector;
 mod crash;
 mod dumps;
 mod program;
@@ -17,4 +18,5 @@ mod receipts;
 mod secrets;
 mod shutdown;
 mod stage;
+mod traces;
 mod webhooks;

@@ -11,7 +11,7 @@ use crate::program::{Server, client, heliostat, manage, until};
 use crate::receipts::Receipts;
 
 pub(crate) const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
-const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
+pub(crate) const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
 const REGISTERING_AT_ONCE: usize = 32;
 
 /// Short, since a killed server's work rests for as long; long enough that a live one never loses its own.
@@ -129,6 +129,11 @@ impl Stage {
     /// A path in the stage's folder, where the database is `heliostat.db`.
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Servers that are started from now on have this setting, by its name in the environment.
+    pub(crate) fn with_setting(&mut self, name: &str, value: impl Into<String>) {
+        self.env.push((name.to_owned(), value.into()));
     }
 
     fn create_instance(&self) {
@@ -256,6 +261,15 @@ impl Stage {
         &self,
         server: &Server,
     ) -> impl Future<Output = Option<String>> + Send + 'static {
+        self.publish_under(server, None)
+    }
+
+    /// The same, under this `traceparent`.
+    pub(crate) fn publish_under(
+        &self,
+        server: &Server,
+        traceparent: Option<&str>,
+    ) -> impl Future<Output = Option<String>> + Send + 'static {
         let body = json!({
             "interests": [EVERYBODY],
             "apns": { "aps": { "alert": "Hello" } },
@@ -265,7 +279,10 @@ impl Stage {
             "{}/publish_api/v1/instances/{INSTANCE}/publishes/interests",
             server.url
         );
-        let request = self.http.post(url).bearer_auth(SECRET_KEY).json(&body);
+        let mut request = self.http.post(url).bearer_auth(SECRET_KEY).json(&body);
+        if let Some(traceparent) = traceparent {
+            request = request.header("traceparent", traceparent);
+        }
         async move {
             let answer = request.send().await.ok()?;
             let body: Value = answer.error_for_status().unwrap().json().await.ok()?;

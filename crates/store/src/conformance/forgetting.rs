@@ -15,7 +15,7 @@ use crate::Store;
 use crate::administration::{AuditFilter, DeviceFilter, Forgotten, NewAuditEntry, PublishTrace};
 use crate::console::{Trace, TraceKind};
 use crate::lists::Listed;
-use crate::lookup::Replayed;
+use crate::lookup::{Fresh, Replayed};
 use crate::publishes::{
     Event, EventKind, Failure, Job, NewPublish, Plan, Recorded, Settlement, UserTally,
 };
@@ -268,7 +268,7 @@ pub async fn payloads_are_pruned_alone(store: Arc<dyn Store>) {
     assert_eq!(store.prune_payloads(at(2), 10).await.unwrap(), 0);
     let told = store.publish_users(mine, old, None, 10).await.unwrap();
     assert_eq!(told.unwrap().len(), 1, "whom it was for stays");
-    let fresh = PublishId::random();
+    let fresh = Fresh::untraced(PublishId::random());
     let replayed = store.replay_publish(mine, old, fresh, None, UNLEASED, at(3));
     assert!(matches!(replayed.await.unwrap(), Replayed::Expired));
     assert!(report(&store, mine, running).await.finished_at.is_none());
@@ -286,7 +286,7 @@ pub async fn names_are_pruned_alone(store: Arc<dyn Store>) {
     let failures = store.publish_failures(mine, old, Default::default(), 10);
     let failures = failures.await.unwrap().unwrap();
     assert_eq!((failures.len(), &failures[0].user), (1, &None));
-    let fresh = PublishId::random();
+    let fresh = Fresh::untraced(PublishId::random());
     let replayed = store.replay_publish(mine, old, fresh, None, UNLEASED, at(3));
     assert!(matches!(replayed.await.unwrap(), Replayed::Accepted(_)));
 }

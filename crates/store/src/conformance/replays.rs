@@ -9,7 +9,7 @@ use domain::publish::{Publish, PublishId};
 
 use super::keys::once;
 use super::world::*;
-use crate::lookup::{Cancelled, PublishState, Replayed, Target};
+use crate::lookup::{Cancelled, Fresh, PublishState, Replayed, Target};
 use crate::publishes::{Failure, NewPublish, Once, Plan, Settlement};
 use crate::{Store, StoreError};
 
@@ -23,12 +23,12 @@ async fn replay(
         lease: Some(lease(1, 50)),
         ..UNLEASED
     };
-    let fresh = PublishId::random();
+    let fresh = Fresh::untraced(PublishId::random());
     let replayed = store
         .replay_publish(instance, id, fresh, once, plan, at(50))
         .await
         .unwrap();
-    (fresh, replayed)
+    (fresh.id, replayed)
 }
 
 /// A publish to five devices that failed for the second and the fourth.
@@ -75,7 +75,7 @@ pub async fn what_cannot_be_replayed_is_told(store: Arc<dyn Store>) {
         .replay_publish(
             InstanceId::random(),
             running,
-            PublishId::random(),
+            Fresh::untraced(PublishId::random()),
             None,
             UNLEASED,
             at(50),

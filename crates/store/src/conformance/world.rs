@@ -14,6 +14,7 @@ use domain::interest::InterestName;
 use domain::outcome::OutcomeKind;
 use domain::publish::{Audience, AudienceKind, Publish, PublishId, PublishRequest};
 use domain::seal::Sealed;
+use domain::trace::TraceParent;
 use domain::user::UserId;
 use uuid::Uuid;
 
@@ -198,14 +199,21 @@ pub fn publish(instance: InstanceId, platforms: &[Platform]) -> Arc<Publish> {
     // A number written as no value tree would write it.
     let body = body.to_string().replace("1.5", "1.50");
     let request = PublishRequest::parse(AudienceKind::Interests, body.as_bytes()).unwrap();
+    let id = PublishId::random();
     Arc::new(Publish {
-        id: PublishId::random(),
+        id,
         instance,
         accepted_at: at(0),
         send_at: at(0),
         expires_at: None,
         payloads: request.payloads,
+        trace: trace_of(id),
     })
+}
+
+/// Where the publish of this id belongs in a trace, in these tests.
+pub fn trace_of(id: PublishId) -> Option<TraceParent> {
+    TraceParent::new(*id.uuid().as_bytes(), [9; 8])
 }
 
 /// Publishes to an audience through FCM.

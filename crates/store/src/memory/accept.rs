@@ -10,7 +10,7 @@ use domain::user::UserId;
 
 use super::state::{Claim, JobRow, PublishRow, State, UsedKey};
 use crate::StoreError;
-use crate::lookup::{PublishState, Replayed, Target};
+use crate::lookup::{Fresh, PublishState, Replayed, Target};
 use crate::publishes::{Accepted, Job, NewPublish, Once, Plan, ResolvedAudience};
 
 /// An audience in numbers, with the users that were named.
@@ -191,7 +191,7 @@ impl State {
         &mut self,
         instance: InstanceId,
         id: PublishId,
-        fresh: PublishId,
+        fresh: Fresh,
         once: Option<&Once>,
         plan: Plan,
         now: Timestamp,
@@ -216,13 +216,14 @@ impl State {
             return Ok(Replayed::Expired);
         }
         let publish = Publish {
-            id: fresh,
+            id: fresh.id,
+            trace: fresh.trace,
             accepted_at: now,
             send_at: now,
             ..Publish::clone(before)
         };
         if let Some(once) = once {
-            self.use_key(of, once, fresh, now);
+            self.use_key(of, once, fresh.id, now);
         }
         let mut row = row(of, Arc::new(publish), Target::FailuresOf(id));
         row.replay_of = Some(source);

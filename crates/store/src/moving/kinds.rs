@@ -78,7 +78,8 @@ kinds! {
         finished_at Int, named Text, named_count Int, replay_of Int, delivered Int, opened Int,
         has_payload Int, has_names Int;
     /// What publishes carry, and whom they are for.
-    Payloads "payloads" 100: instance Int, publish Int, format Int, payloads Text, audience Bytes, users Text;
+    Payloads "payloads" 100: instance Int, publish Int, format Int, payloads Text, audience Bytes, users Text,
+        trace Bytes;
     /// Publishes that wait for their time.
     Scheduled "scheduled" 100: instance Int, publish Int, send_at Int, audience Text;
     /// Jobs. Leases stay behind.

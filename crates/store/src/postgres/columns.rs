@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use domain::clock::Timestamp;
 use domain::device::{ApnsEnvironment, BundleId, DeviceOrdinal, GatewayToken, Platform, Recipient};
 use domain::interest::InterestName;
+use domain::trace::TraceParent;
 use domain::user::UserId;
 use tokio_postgres::Row;
 
@@ -36,6 +37,11 @@ pub(super) fn interest(name: String) -> Result<InterestName, Fault> {
 
 pub(super) fn user(id: String) -> Result<UserId, Fault> {
     UserId::parse(id).map_err(|error| corrupt(format!("the id of a user: {error}")))
+}
+
+/// A place in a trace.
+pub(super) fn trace(parent: Option<TraceParent>) -> Option<Vec<u8>> {
+    parent.map(|parent| parent.to_bytes().to_vec())
 }
 
 pub(super) fn count(value: i64) -> Result<u64, Fault> {

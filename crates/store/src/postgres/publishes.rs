@@ -7,6 +7,7 @@ use domain::clock::Timestamp;
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::publish::{Audience, Publish, PublishId};
+use domain::trace::TraceParent;
 use domain::user::UserId;
 
 use super::fault::{Fault, corrupt};
@@ -62,7 +63,8 @@ pub(super) async fn create(
     }
     session
         .execute(
-            "INSERT INTO payloads (instance, publish, format, payloads, audience, users) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             &[
                 &instance,
                 &number,
@@ -70,6 +72,7 @@ pub(super) async fn create(
                 &texts.payloads,
                 &encode(&audience),
                 &users,
+                &columns::trace(publish.trace),
             ],
         )
         .await?;
@@ -168,7 +171,7 @@ pub(super) async fn load(
 ) -> Result<Option<Stored>, Fault> {
     let row = session
         .row(
-            "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience, p.send_at, p.expires_at
+            "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience, p.send_at, p.expires_at, c.trace
                FROM publishes p JOIN instances i ON i.instance = p.instance
                     JOIN payloads c ON c.instance = p.instance AND c.publish = p.publish
               WHERE p.instance = $1 AND p.publish = $2 AND i.deleted_by IS NULL",
@@ -194,6 +197,9 @@ pub(super) async fn load(
             send_at: send_at.map_or(accepted_at, Timestamp::from_millis),
             expires_at: row.at::<Option<i64>>(7)?.map(Timestamp::from_millis),
             payloads,
+            trace: row
+                .at::<Option<&[u8]>>(8)?
+                .and_then(TraceParent::from_bytes),
         }),
         audience: Arc::new(decode(row.at(5)?)?),
     }))

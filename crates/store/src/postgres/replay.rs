@@ -11,6 +11,7 @@ use super::keys::{self, Taken};
 use super::publishes::{self, Created};
 use super::session::{Columns as _, Session};
 use super::{audience, columns, instances, jobs};
+use crate::lookup::Fresh;
 use crate::publishes::{Once, Plan, ResolvedAudience};
 use crate::stored::encode;
 
@@ -19,7 +20,7 @@ use crate::stored::encode;
 pub(super) struct Request {
     pub(super) instance: InstanceId,
     pub(super) of: PublishId,
-    pub(super) fresh: PublishId,
+    pub(super) fresh: Fresh,
     pub(super) once: Option<Once>,
 }
 
@@ -77,7 +78,7 @@ pub(super) async fn create(
     publishes::finish_emptied(session, now).await?;
     if let Some(once) = &request.once {
         // A key is looked up first, so that a repetition is answered whatever has become of the publish.
-        match keys::take(session, instance, once, request.fresh, now).await? {
+        match keys::take(session, instance, once, request.fresh.id, now).await? {
             Taken::Now => {}
             Taken::Before(id) => return Ok(Outcome::Repeated(id)),
             Taken::ByAnother => return Ok(Outcome::KeyReused),
@@ -132,7 +133,7 @@ async fn write(
              VALUES ($1, $2, $3, $4, $5, $6, 'failures', $7, $8) RETURNING publish",
             &[
                 &instance,
-                request.fresh.uuid(),
+                request.fresh.id.uuid(),
                 &now.as_millis(),
                 &is_for_nobody.then_some(now.as_millis()),
                 &state,
@@ -144,9 +145,15 @@ async fn write(
         .await?;
     session
         .execute(
-            "INSERT INTO payloads (instance, publish, format, payloads, audience)
-             SELECT $1, $2, format, payloads, $4 FROM payloads WHERE instance = $1 AND publish = $3",
-            &[&instance, &number, &source.number, &encode(&resolved)],
+            "INSERT INTO payloads (instance, publish, format, payloads, audience, trace)
+             SELECT $1, $2, format, payloads, $4, $5 FROM payloads WHERE instance = $1 AND publish = $3",
+            &[
+                &instance,
+                &number,
+                &source.number,
+                &encode(&resolved),
+                &columns::trace(request.fresh.trace),
+            ],
         )
         .await?;
     Ok(Created {

@@ -22,7 +22,7 @@ impl Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration::beside(include_str!("../../migrations/postgres/0001_first.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0002_cluster.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0003_moving.sql")),
@@ -36,6 +36,7 @@ const MIGRATIONS: [Migration; 9] = [
     )),
     Migration::beside(include_str!("../../migrations/postgres/0008_webhooks.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0009_node_keys.sql")),
+    Migration::beside(include_str!("../../migrations/postgres/0010_traces.sql")),
 ];
 
 /// The version of the schema that this program knows.

@@ -23,8 +23,8 @@ use crate::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
 use crate::lookup::{
-    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
-    Replayed, UserOutcome,
+    AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
+    PublishState, Replayed, UserOutcome,
 };
 use crate::publishes::{
     Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
@@ -303,7 +303,7 @@ impl Store for PostgresStore {
         &self,
         instance: InstanceId,
         id: PublishId,
-        fresh: PublishId,
+        fresh: Fresh,
         once: Option<Once>,
         plan: Plan,
         now: Timestamp,

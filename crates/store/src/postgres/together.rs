@@ -260,10 +260,11 @@ const PUBLISHES: &str =
     "INSERT INTO publishes (instance, publish, id, accepted_at, finished_at, state, expires_at, named, named_count)
     OVERRIDING SYSTEM VALUE SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[],
         $7::bigint[], $8::text[], $9::bigint[])";
-const PAYLOADS: &str = "INSERT INTO payloads (instance, publish, format, payloads, audience, users)
-    SELECT instance, publish, $3, payloads, audience, users
-      FROM unnest($1::bigint[], $2::bigint[], $4::text[], $5::bytea[], $6::text[])
-           AS n(instance, publish, payloads, audience, users)";
+const PAYLOADS: &str =
+    "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace)
+    SELECT instance, publish, $3, payloads, audience, users, trace
+      FROM unnest($1::bigint[], $2::bigint[], $4::text[], $5::bytea[], $6::text[], $7::bytea[])
+           AS n(instance, publish, payloads, audience, users, trace)";
 const JOBS: &str = "INSERT INTO jobs (instance, publish, cursor, range_end, fence, owner, leased_until)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::uuid[], $7::bigint[])
     RETURNING job, instance, publish, cursor, range_end, fence";
@@ -341,10 +342,16 @@ async fn write_payloads(session: &Session, drafts: &[&Draft<'_>]) -> Result<u64,
         .collect();
     let audiences: Vec<Vec<u8>> = drafts.iter().map(|draft| encode(&draft.audience)).collect();
     let users: Vec<Option<&str>> = drafts.iter().map(|draft| draft.users.as_deref()).collect();
+    let publishes = drafts.iter().map(|draft| &draft.request.0.publish);
+    let traces: Vec<Option<Vec<u8>>> = publishes
+        .map(|publish| columns::trace(publish.trace))
+        .collect();
     session
         .execute(
             PAYLOADS,
-            &[&instances, &numbers, &FORMAT, &payloads, &audiences, &users],
+            &[
+                &instances, &numbers, &FORMAT, &payloads, &audiences, &users, &traces,
+            ],
         )
         .await
 }

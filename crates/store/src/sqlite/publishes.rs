@@ -6,6 +6,7 @@ use domain::clock::Timestamp;
 use domain::device::Platform;
 use domain::instance::InstanceId;
 use domain::publish::{Audience, Publish, PublishId};
+use domain::trace::TraceParent;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
@@ -66,9 +67,16 @@ pub(super) fn create(
     }
     connection
         .prepare_cached(
-            "INSERT INTO payloads (publish, format, payloads, audience, users) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO payloads (publish, format, payloads, audience, users, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![number, FORMAT, texts.payloads, encode(&audience), users])?;
+        .execute(params![
+            number,
+            FORMAT,
+            texts.payloads,
+            encode(&audience),
+            users,
+            publish.trace.map(TraceParent::to_bytes)
+        ])?;
     if let Some(names) = &texts.scheduled {
         scheduled::insert(connection, number, publish.send_at, names)?;
     }
@@ -153,7 +161,7 @@ pub(super) fn resolve(
 /// Reads a publish by its number; `None` if it has been deleted.
 pub(super) fn load(connection: &Connection, number: i64) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience, p.send_at, p.expires_at
+        "SELECT i.id, p.id, p.accepted_at, c.format, c.payloads, c.audience, p.send_at, p.expires_at, c.trace
            FROM publishes p CROSS JOIN instances i ON i.instance = p.instance
                 CROSS JOIN payloads c ON c.publish = p.publish
           WHERE p.publish = ?1 AND i.deleted = 0",
@@ -177,6 +185,10 @@ pub(super) fn load(connection: &Connection, number: i64) -> Result<Option<Stored
             send_at: Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(accepted_at)),
             expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
             payloads,
+            trace: row
+                .get_ref(8)?
+                .as_blob_or_null()?
+                .and_then(TraceParent::from_bytes),
         }),
         audience: Arc::new(decode(row.get_ref(5)?.as_blob()?)?),
     }))

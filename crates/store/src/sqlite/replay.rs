@@ -5,12 +5,14 @@ use std::sync::Arc;
 use domain::clock::Timestamp;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
+use domain::trace::TraceParent;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::keys::{self, Taken};
 use super::publishes::{self, Created};
 use super::{audience, columns, instances, jobs};
 use crate::StoreError;
+use crate::lookup::Fresh;
 use crate::publishes::{Once, Plan, ResolvedAudience};
 use crate::stored::encode;
 
@@ -19,7 +21,7 @@ use crate::stored::encode;
 pub(super) struct Request {
     pub(super) instance: InstanceId,
     pub(super) of: PublishId,
-    pub(super) fresh: PublishId,
+    pub(super) fresh: Fresh,
     pub(super) once: Option<Once>,
 }
 
@@ -78,7 +80,7 @@ pub(super) fn create(
     publishes::finish_emptied(connection, now)?;
     if let Some(once) = &request.once {
         // A key is looked up first, so that a repetition is answered whatever has become of the publish.
-        match keys::take(connection, instance, once, request.fresh, now)? {
+        match keys::take(connection, instance, once, request.fresh.id, now)? {
             Taken::Now => {}
             Taken::Before(id) => return Ok(Outcome::Repeated(id)),
             Taken::ByAnother => return Ok(Outcome::KeyReused),
@@ -129,7 +131,7 @@ fn write(
         .query_row(
             params![
                 instance,
-                request.fresh.uuid().as_bytes(),
+                request.fresh.id.uuid().as_bytes(),
                 now.as_millis(),
                 is_for_nobody.then_some(now.as_millis()),
                 if is_for_nobody { publishes::FINISHED } else { publishes::RUNNING },
@@ -141,10 +143,15 @@ fn write(
         )?;
     connection
         .prepare_cached(
-            "INSERT INTO payloads (publish, format, payloads, audience)
-             SELECT ?1, format, payloads, ?3 FROM payloads WHERE publish = ?2",
+            "INSERT INTO payloads (publish, format, payloads, audience, trace)
+             SELECT ?1, format, payloads, ?3, ?4 FROM payloads WHERE publish = ?2",
         )?
-        .execute(params![number, source.number, encode(&resolved)])?;
+        .execute(params![
+            number,
+            source.number,
+            encode(&resolved),
+            request.fresh.trace.map(TraceParent::to_bytes)
+        ])?;
     Ok(Created {
         number,
         audience: Arc::new(resolved),

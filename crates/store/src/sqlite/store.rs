@@ -24,8 +24,8 @@ use crate::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
 use crate::lookup::{
-    AudienceCount, Cancelled, Failed, PublishCursor, PublishPage, PublishReport, PublishState,
-    Replayed, UserOutcome,
+    AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
+    PublishState, Replayed, UserOutcome,
 };
 use crate::publishes::{
     Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
@@ -292,7 +292,7 @@ impl Store for SqliteStore {
         &self,
         instance: InstanceId,
         id: PublishId,
-        fresh: PublishId,
+        fresh: Fresh,
         once: Option<Once>,
         plan: Plan,
         now: Timestamp,

@@ -108,6 +108,7 @@ fn to_news(instance: InstanceId) -> NewPublish {
             send_at: NOW,
             expires_at: None,
             payloads: request.payloads,
+            trace: None,
         }),
         audience: request.audience,
         once: None,

@@ -76,6 +76,7 @@ fn to_user(instance: InstanceId, devices: usize) -> NewPublish {
             send_at: NOW,
             expires_at: None,
             payloads: request.payloads,
+            trace: None,
         }),
         audience: request.audience,
         once: None,
