@@ -219,6 +219,18 @@ impl Forgotten {
     }
 }
 
+/// What became of a device that was to be nobody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Unbound {
+    /// It was this user's until now.
+    From(UserId),
+    /// It was nobody's already; nothing was changed.
+    Nobodys,
+    /// The instance has no such device.
+    UnknownDevice,
+}
+
 /// What a store keeps for those who manage. The contract of [`Store`](crate::Store) holds here too.
 #[async_trait]
 pub trait Administration: Send + Sync + fmt::Debug {
@@ -285,6 +297,14 @@ pub trait Administration: Send + Sync + fmt::Debug {
         instance: InstanceId,
         id: DeviceId,
     ) -> Result<Option<Recipient>, StoreError>;
+
+    /// Takes a device from its user. It stays, with its id and interests, and may be bound again, to anybody; what waits to be
+    /// sent to it because it was the user's is dropped, and webhooks are told.
+    async fn unbind_device(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+    ) -> Result<Unbound, StoreError>;
 
     /// Users of an instance whose ids begin with `prefix`, behind `after`, ascending by bytes, at most `limit`.
     async fn list_users(

@@ -86,7 +86,10 @@ macro_rules! store_conformance {
                 concurrent_binds_never_exceed_the_limit,
                 a_deleted_device_makes_room,
                 deleting_a_user_deletes_the_devices,
-                a_deleted_user_may_come_back;
+                a_deleted_user_may_come_back,
+                an_unbound_device_is_nobodys_and_stays,
+                unbinding_leaves_the_users_other_devices,
+                what_waits_for_an_unbound_device_is_dropped;
             interests:
                 a_set_is_replaced,
                 the_same_set_again_changes_nothing,
@@ -272,6 +275,7 @@ macro_rules! store_conformance {
                 a_deleted_instance_sends_nothing_later;
             webhooks:
                 webhooks_come_and_go,
+                a_webhook_is_changed,
                 a_devices_life_is_told,
                 why_a_device_is_removed_is_told,
                 a_broken_credential_is_told_once,
@@ -295,6 +299,7 @@ macro_rules! store_conformance {
                 a_full_queue_takes_no_more_until_it_has_room,
                 ended_requests_are_deleted_when_old_or_too_many,
                 a_request_is_replayed_with_its_id,
+                every_attempt_is_remembered,
                 a_test_is_queued_for_its_webhook_alone,
                 webhooks_go_with_their_instance;
         );

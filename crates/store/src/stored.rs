@@ -3,6 +3,7 @@
 pub(crate) mod accepting;
 pub(crate) mod administration;
 pub(crate) mod cache;
+pub(crate) mod tries;
 
 use std::sync::Arc;
 

@@ -41,6 +41,17 @@ pub struct NewWebhook {
     pub created_at: Timestamp,
 }
 
+/// What may be changed of a webhook. Its id, its secret and how it signs stay.
+#[derive(Debug, Clone)]
+pub struct WebhookChange {
+    /// Where requests go from now on, those that wait too.
+    pub url: String,
+    /// What it is told of.
+    pub events: Events,
+    /// What it wants back.
+    pub custom_data: CustomData,
+}
+
 /// Why a webhook gets no requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disabled {
@@ -227,7 +238,23 @@ pub struct RequestReport {
     pub error: Option<String>,
     /// What it carries, once that is made.
     pub payload: Option<String>,
+    /// The attempts at it, the oldest first, over all replays, as far as [`TRIES_LENGTH_MAX`] lets them be kept.
+    pub tries: Vec<Try>,
 }
+
+/// An attempt at a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Try {
+    /// When its end was written down.
+    pub at: Timestamp,
+    /// The status that the receiver answered, if it answered.
+    pub status: Option<u16>,
+    /// Why it counts as failed; `None` if it does not.
+    pub error: Option<String>,
+}
+
+/// How long the kept attempts at one request are at most, in characters: about fifty. The oldest are forgotten first.
+pub const TRIES_LENGTH_MAX: usize = 2000;
 
 /// What a store keeps of webhooks. The contract of [`Store`](crate::Store) holds here too.
 #[async_trait]
@@ -247,6 +274,14 @@ pub trait Webhooks: Send + Sync + fmt::Debug {
     /// Removes a webhook and what waits for it. Whether there was one.
     async fn remove_webhook(&self, instance: InstanceId, id: WebhookId)
     -> Result<bool, StoreError>;
+
+    /// Changes a webhook. Whether there is one. What is queued stays so, and goes where the webhook points when it is sent.
+    async fn change_webhook(
+        &self,
+        instance: InstanceId,
+        id: WebhookId,
+        change: WebhookChange,
+    ) -> Result<bool, StoreError>;
 
     /// Enables a webhook (`None`), which then counts as not failing, or disables it, with the reason. Whether there is one.
     /// What happens while it is disabled is not queued for it.
@@ -313,6 +348,14 @@ pub trait Webhooks: Send + Sync + fmt::Debug {
         before: Option<RequestNumber>,
         limit: usize,
     ) -> Result<Option<Vec<RequestReport>>, StoreError>;
+
+    /// One request of a webhook.
+    async fn webhook_request(
+        &self,
+        instance: InstanceId,
+        webhook: WebhookId,
+        id: Uuid,
+    ) -> Result<Option<RequestReport>, StoreError>;
 
     /// Queues a request that was delivered or given up once more, with its id, from its first attempt on. Whether there is such
     /// a request, which does not wait already.

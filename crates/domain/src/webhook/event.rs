@@ -34,17 +34,20 @@ pub enum EventType {
     PublishStarted,
     /// A publish that names its own webhook had its end. Beams: publish webhooks, deprecated.
     PublishFinished,
+    /// A device was taken from its user, and stays. Last, since the bits of the others are in stores already.
+    DeviceUnbound,
 }
 
 impl EventType {
     /// Those that a webhook may choose.
-    pub const CHOICES: [Self; 8] = [
+    pub const CHOICES: [Self; 9] = [
         Self::PublishToUsersAttempt,
         Self::UserNotificationAcknowledgement,
         Self::UserNotificationOpen,
         Self::PublishToInterestsAttempt,
         Self::DeviceRegistered,
         Self::DeviceBound,
+        Self::DeviceUnbound,
         Self::DeviceRemoved,
         Self::CredentialBroken,
     ];
@@ -61,6 +64,7 @@ impl EventType {
             Self::PublishToInterestsAttempt => "v1.PublishToInterestsAttempt",
             Self::DeviceRegistered => "v1.DeviceRegistered",
             Self::DeviceBound => "v1.DeviceBound",
+            Self::DeviceUnbound => "v1.DeviceUnbound",
             Self::DeviceRemoved => "v1.DeviceRemoved",
             Self::CredentialBroken => "v1.CredentialBroken",
             Self::Test => "v1.Test",
@@ -144,6 +148,9 @@ impl fmt::Debug for Events {
     }
 }
 
+/// Why a device was taken from its user: somebody who manages the instance did so. There is no other reason yet.
+const UNBOUND_BY_HAND: &str = "by_hand";
+
 /// Why a device was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -211,6 +218,12 @@ pub enum WebhookEvent {
         device: DeviceId,
         user: UserId,
     },
+    /// A device was taken from its user, and stays.
+    DeviceUnbound {
+        instance: InstanceId,
+        device: DeviceId,
+        user: UserId,
+    },
     /// A device was removed.
     DeviceRemoved {
         instance: InstanceId,
@@ -249,6 +262,7 @@ impl WebhookEvent {
             Self::PublishToInterestsAttempt { .. } => EventType::PublishToInterestsAttempt,
             Self::DeviceRegistered { .. } => EventType::DeviceRegistered,
             Self::DeviceBound { .. } => EventType::DeviceBound,
+            Self::DeviceUnbound { .. } => EventType::DeviceUnbound,
             Self::DeviceRemoved { .. } => EventType::DeviceRemoved,
             Self::CredentialBroken { .. } => EventType::CredentialBroken,
             Self::Test { .. } => EventType::Test,
@@ -258,7 +272,9 @@ impl WebhookEvent {
     /// The user it is about, if it is about one.
     pub const fn user(&self) -> Option<&UserId> {
         match self {
-            Self::UserNotification { user, .. } | Self::DeviceBound { user, .. } => Some(user),
+            Self::UserNotification { user, .. }
+            | Self::DeviceBound { user, .. }
+            | Self::DeviceUnbound { user, .. } => Some(user),
             Self::DeviceRemoved { user, .. } => user.as_ref(),
             _ => None,
         }
@@ -307,6 +323,14 @@ impl WebhookEvent {
                 device,
                 user,
             } => Object::of(*instance).device(*device).value("user_id", user),
+            Self::DeviceUnbound {
+                instance,
+                device,
+                user,
+            } => Object::of(*instance)
+                .device(*device)
+                .value("user_id", user)
+                .text("reason", UNBOUND_BY_HAND),
             Self::DeviceRemoved {
                 instance,
                 device,

@@ -7,7 +7,9 @@ use domain::instance::InstanceId;
 
 use super::world::*;
 use crate::Store;
+use crate::administration::Unbound;
 use crate::devices::Bound;
+use crate::publishes::Settlement;
 
 async fn devices(
     store: &Arc<dyn Store>,
@@ -185,4 +187,105 @@ pub async fn a_deleted_user_may_come_back(store: Arc<dyn Store>) {
     };
     let (_, jobs) = publish_to(&store, instance, to_users(&["ann"]), plan).await;
     assert_eq!(all_of(&store, &jobs[0], 10).await.len(), 1);
+}
+
+pub async fn an_unbound_device_is_nobodys_and_stays(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    let id = subscriber(&store, mine, 1, &["news"]).await;
+    assert_eq!(bind(&store, mine, id, "ann").await, Bound::Done);
+    let unbind = async |instance| store.unbind_device(instance, id).await.unwrap();
+    assert_eq!(unbind(other).await, Unbound::UnknownDevice);
+    assert_eq!(unbind(mine).await, Unbound::From(user("ann")));
+    assert_eq!(unbind(mine).await, Unbound::Nobodys);
+    let left = store.device(mine, id).await.unwrap().expect("it stays");
+    assert_eq!(left.user, None);
+    let interests = store.interests(mine, id, None, 10).await.unwrap().unwrap();
+    assert_eq!(interests.interests.len(), 1);
+    assert_eq!(store.list_users(mine, "", None, 10).await.unwrap(), []);
+    assert_eq!(store.delete_user(mine, user("ann")).await.unwrap(), 0);
+    // It may belong to anybody now.
+    assert_eq!(bind(&store, mine, id, "bob").await, Bound::Done);
+    assert_eq!(store.delete_user(mine, user("bob")).await.unwrap(), 1);
+    assert_eq!(unbind(mine).await, Unbound::UnknownDevice);
+}
+
+pub async fn unbinding_leaves_the_users_other_devices(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let ids = devices(&store, instance, Platform::Fcm, 2).await;
+    for id in &ids {
+        assert_eq!(bind(&store, instance, *id, "ann").await, Bound::Done);
+    }
+    let unbound = store.unbind_device(instance, ids[0]).await.unwrap();
+    assert_eq!(unbound, Unbound::From(user("ann")));
+    let plan = crate::publishes::Plan {
+        lease: Some(lease(1, 0)),
+        ..UNLEASED
+    };
+    let (_, jobs) = publish_to(&store, instance, to_users(&["ann"]), plan).await;
+    assert_eq!(all_of(&store, &jobs[0], 10).await.len(), 1);
+    assert_eq!(store.delete_user(instance, user("ann")).await.unwrap(), 1);
+}
+
+pub async fn what_waits_for_an_unbound_device_is_dropped(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let id = subscriber(&store, instance, 1, &["news"]).await;
+    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+    let plan = crate::publishes::Plan {
+        lease: Some(lease(1, 0)),
+        ..UNLEASED
+    };
+    let mut published = Vec::new();
+    for audience in [to_users(&["ann"]), to_interests(&["news"])] {
+        let (publish, jobs) = publish_to(&store, instance, audience, plan).await;
+        let recipient = all_of(&store, &jobs[0], 10).await.remove(0);
+        let waits = crate::publishes::NewRetry {
+            user: recipient.user,
+            ..retry(recipient.device, at(10))
+        };
+        let settlement = Settlement {
+            retries: vec![waits.clone()],
+            ..Settlement::default()
+        };
+        finish_job(&store, &jobs[0], settlement).await;
+        published.push((publish, waits));
+    }
+    let claimed = async |secs| {
+        store
+            .claim_retries(lease(9, secs), at(secs), 10)
+            .await
+            .unwrap()
+    };
+    let before = claimed(10).await;
+    assert_eq!(before.len(), 2);
+    let unbound = store.unbind_device(instance, id).await.unwrap();
+    assert_eq!(unbound, Unbound::From(user("ann")));
+    // An attempt that was under way when that happened is not repeated.
+    let (personal, waits) = &published[0];
+    let mine = before
+        .iter()
+        .find(|batch| batch.publish.id == *personal)
+        .unwrap();
+    let ids = mine
+        .retries
+        .iter()
+        .map(|retry| (retry.id, retry.fence))
+        .collect();
+    let again = Settlement {
+        retries: vec![waits.clone()],
+        ..Settlement::default()
+    };
+    let settled = store.settle_retries(*personal, ids, again, at(11)).await;
+    assert!(settled.is_ok());
+    let left = claimed(1000).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        left[0].publish.id, published[1].0,
+        "what is for everybody still waits"
+    );
+    assert!(
+        report(&store, instance, *personal)
+            .await
+            .finished_at
+            .is_some()
+    );
 }

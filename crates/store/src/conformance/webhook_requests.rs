@@ -14,7 +14,7 @@ use crate::Store;
 use crate::publishes::{Fence, Settled};
 use crate::webhooks::{
     Attempted, Care, Claimed, ClaimedRequests, Content, DISABLED, Disabled, Next, RequestState,
-    WebhookNumber,
+    Try, WebhookNumber,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -411,4 +411,48 @@ pub async fn webhooks_go_with_their_instance(store: Arc<dyn Store>) {
     assert_eq!(gone.unwrap(), None);
     assert!(due(&store, 100).await.is_empty());
     assert_eq!(store.webhook_depth().await.unwrap(), 0);
+}
+
+pub async fn every_attempt_is_remembered(store: Arc<dyn Store>) {
+    let (instance, id) = queued(&store, 2).await;
+    let webhook = number(&store, 1).await;
+    let one = store.claim_requests(webhook, lease(1, 1), at(1), 1).await;
+    let first = one.unwrap().expect("it is due").requests.remove(0);
+    let attempts = vec![attempted(&first, Next::GiveUp)];
+    let settled = store.settle_requests(webhook, attempts, DAY, at(2)).await;
+    assert!(!settled.unwrap());
+    let replayed = store.replay_request(instance, id, first.id, at(3)).await;
+    assert!(replayed.unwrap());
+    let mut claimed = claim(&store, 4).await.expect("it is due");
+    claimed.requests.retain(|r| r.id == first.id);
+    settle(&store, webhook, &claimed, Next::Delivered, at(5)).await;
+    let read = store.webhook_request(instance, id, first.id).await;
+    let read = read.unwrap().expect("it is kept");
+    assert_eq!(
+        (read.id, read.state, read.attempts),
+        (first.id, RequestState::Delivered, 1)
+    );
+    let tried = |secs, status, error: Option<&str>| Try {
+        at: at(secs),
+        status: Some(status),
+        error: error.map(str::to_owned),
+    };
+    assert_eq!(
+        read.tries,
+        [tried(2, 500, Some("status_500")), tried(5, 200, None)],
+        "over the replay"
+    );
+    let listed = requests(&store, instance, id).await;
+    assert!(listed.contains(&read), "a list says the same");
+    // In its webhook and instance only.
+    let other = super::world::instance(&store).await;
+    let stranger = super::webhooks::webhook(&store, instance, &[EventType::DeviceBound]).await;
+    for (instance, webhook, request) in [
+        (other, id, first.id),
+        (instance, stranger, first.id),
+        (instance, id, uuid::Uuid::from_u128(1)),
+    ] {
+        let found = store.webhook_request(instance, webhook, request).await;
+        assert_eq!(found.unwrap(), None);
+    }
 }

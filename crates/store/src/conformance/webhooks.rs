@@ -12,12 +12,14 @@ use domain::webhook::{CustomData, EventType, Events, Scheme, WebhookId};
 use super::world::*;
 use crate::Store;
 use crate::StoreError;
+use crate::administration::Unbound;
 use crate::devices::{Bound, Changed};
 use crate::publishes::{
     DeadDevice, Event, EventKind, NewPublish, Plan, Settlement, Tally, UserTally,
 };
 use crate::webhooks::{
     Claimed, ClaimedRequests, Content, DueWebhook, NewWebhook, PublishWebhook, RequestReport,
+    WebhookChange, WebhookRecord,
 };
 
 /// How many webhooks an instance may have in these tests.
@@ -135,11 +137,45 @@ pub async fn webhooks_come_and_go(store: Arc<dyn Store>) {
     assert_eq!(gone.unwrap(), None);
 }
 
+pub async fn a_webhook_is_changed(store: Arc<dyn Store>) {
+    let (mine, other) = (instance(&store).await, instance(&store).await);
+    let id = webhook(&store, mine, &[EventType::DeviceRegistered]).await;
+    device(&store, mine, token(Platform::Fcm, 1)).await;
+    let change = WebhookChange {
+        url: "https://elsewhere.example/hook".into(),
+        events: Events::of([EventType::DeviceBound]).unwrap(),
+        custom_data: CustomData::default(),
+    };
+    let refused = store.change_webhook(other, id, change.clone()).await;
+    assert!(!refused.unwrap(), "it is another instance's");
+    let before = store.webhooks(mine).await.unwrap().remove(0);
+    let changed = store.change_webhook(mine, id, change.clone());
+    assert!(changed.await.unwrap());
+    let after = store.webhooks(mine).await.unwrap().remove(0);
+    assert_eq!(after.url, "https://elsewhere.example/hook");
+    assert_eq!(after.custom_data, CustomData::default());
+    let kept = |record: &WebhookRecord| {
+        let secret = record.secret.as_ref().map(|s| s.as_bytes().to_owned());
+        (record.id, secret, record.scheme, record.created_at)
+    };
+    assert_eq!(kept(&after), kept(&before));
+    // What waits goes to where it points now; what happens is told if it is chosen now.
+    assert_eq!(claim(&store, 1).await.unwrap().webhook.url, after.url);
+    let second = device(&store, mine, token(Platform::Fcm, 2)).await;
+    bound(&store, mine, second, "ann").await;
+    let told = requests(&store, mine, id).await;
+    let expected = [EventType::DeviceRegistered, EventType::DeviceBound];
+    assert_eq!(kinds(&told), expected);
+    assert!(store.remove_webhook(mine, id).await.unwrap());
+    assert!(!store.change_webhook(mine, id, change).await.unwrap());
+}
+
 pub async fn a_devices_life_is_told(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
     let all = [
         EventType::DeviceRegistered,
         EventType::DeviceBound,
+        EventType::DeviceUnbound,
         EventType::DeviceRemoved,
     ];
     let id = webhook(&store, instance, &all).await;
@@ -153,6 +189,10 @@ pub async fn a_devices_life_is_told(store: Arc<dyn Store>) {
         bind(&store, instance, first, "bob").await,
         Bound::ToAnotherUser
     );
+    for expected in [Unbound::From(user("ann \"a\"")), Unbound::Nobodys] {
+        let unbound = store.unbind_device(instance, first).await.unwrap();
+        assert_eq!(unbound, expected);
+    }
     assert!(store.delete_device(instance, first).await.unwrap());
     assert!(!store.delete_device(instance, first).await.unwrap());
     let told = requests(&store, instance, id).await;
@@ -164,9 +204,12 @@ pub async fn a_devices_life_is_told(store: Arc<dyn Store>) {
     let mut bound_to = about.clone();
     bound_to["user_id"] = "ann \"a\"".into();
     assert_eq!(payload(&told[1]), bound_to);
-    let mut removed = bound_to;
-    removed["reason"] = "deleted".into();
-    assert_eq!(payload(&told[2]), removed);
+    let mut gone = bound_to;
+    gone["reason"] = "by_hand".into();
+    assert_eq!(payload(&told[2]), gone);
+    gone["user_id"] = serde_json::Value::Null;
+    gone["reason"] = "deleted".into();
+    assert_eq!(payload(&told[3]), gone);
     let of_other = requests(&store, instance, only_bound).await;
     assert_eq!(kinds(&of_other), [EventType::DeviceBound]);
     assert_eq!(of_other[0].event_id, told[1].event_id);

@@ -17,7 +17,7 @@ use crate::StoreError;
 use crate::administration::{
     ADMIN_TOKENS_MAX, AdminTokenId, AdminTokenRecord, Administration, AuditEntry, AuditFilter,
     AuditId, AuditOutcome, DeviceFilter, Forgotten, ListedDevice, ListedUser, NewAdminToken,
-    NewAuditEntry, PublishTrace, ReportedEvent, TracePage,
+    NewAuditEntry, PublishTrace, ReportedEvent, TracePage, Unbound,
 };
 use crate::lookup::PublishCursor;
 use crate::publishes::EventKind;
@@ -163,6 +163,14 @@ impl Administration for MemoryStore {
             let number = state.device(instance, id)?;
             Some(state.devices.rows.get(&number)?.recipient(number))
         })
+    }
+
+    async fn unbind_device(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+    ) -> Result<Unbound, StoreError> {
+        self.step(|state| state.unbind_device(instance, id))
     }
 
     async fn list_users(

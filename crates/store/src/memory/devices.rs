@@ -13,6 +13,7 @@ use domain::webhook::{Removal, WebhookEvent};
 
 use super::state::{Device, State};
 use crate::StoreError;
+use crate::administration::Unbound;
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 
 impl State {
@@ -185,6 +186,34 @@ impl State {
         };
         self.raise(of, &event);
         Bound::Done
+    }
+
+    pub(super) fn unbind_device(&mut self, instance: InstanceId, id: DeviceId) -> Unbound {
+        let Some(number) = self.device(instance, id) else {
+            return Unbound::UnknownDevice;
+        };
+        let device = self.devices.rows.get_mut(&number);
+        let Some(user) = device.and_then(|device| {
+            device.bound_at = None;
+            device.user.take()
+        }) else {
+            return Unbound::Nobodys;
+        };
+        let retries = &mut self.retries.rows;
+        retries.retain(|_, retry| retry.device != number || retry.user.is_none());
+        let Some((of, name)) = self.users.rows.get(&user).cloned() else {
+            return Unbound::Nobodys;
+        };
+        if !self.devices.rows.values().any(|d| d.user == Some(user)) {
+            self.users.rows.remove(&user);
+        }
+        let event = WebhookEvent::DeviceUnbound {
+            instance,
+            device: id,
+            user: name.clone(),
+        };
+        self.raise(of, &event);
+        Unbound::From(name)
     }
 
     pub(super) fn delete_user(&mut self, instance: InstanceId, user: &UserId) -> u64 {

@@ -20,7 +20,7 @@ use crate::publishes::{Fence, Lease, Settled};
 use crate::sealing::{SealedPlace, SealedRow};
 use crate::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
-    RequestReport, RequestState, WebhookNumber, WebhookRecord, Webhooks,
+    RequestReport, RequestState, Try, WebhookChange, WebhookNumber, WebhookRecord, Webhooks,
 };
 
 #[derive(Debug)]
@@ -82,6 +82,7 @@ pub(super) struct RequestRow {
     tried_at: Option<Timestamp>,
     status: Option<u16>,
     error: Option<String>,
+    tries: Vec<Try>,
 }
 
 impl RequestRow {
@@ -203,6 +204,23 @@ impl Webhooks for MemoryStore {
         })
     }
 
+    async fn change_webhook(
+        &self,
+        instance: InstanceId,
+        id: WebhookId,
+        change: WebhookChange,
+    ) -> Result<bool, StoreError> {
+        self.step(|state| {
+            let found = state.webhook(instance, id);
+            let row = found.and_then(|number| state.webhooks.rows.get_mut(&number));
+            let Some(row) = row else { return false };
+            row.record.url = change.url;
+            row.record.events = change.events;
+            row.record.custom_data = change.custom_data;
+            true
+        })
+    }
+
     async fn set_webhook(
         &self,
         instance: InstanceId,
@@ -306,6 +324,19 @@ impl Webhooks for MemoryStore {
         self.step(|all| {
             let number = all.webhook(instance, id)?;
             Some(all.webhook_requests(number, state, before, limit))
+        })
+    }
+
+    async fn webhook_request(
+        &self,
+        instance: InstanceId,
+        webhook: WebhookId,
+        id: Uuid,
+    ) -> Result<Option<RequestReport>, StoreError> {
+        self.step(|state| {
+            let number = state.webhook(instance, webhook)?;
+            let all = state.webhook_requests(number, None, None, usize::MAX);
+            all.into_iter().find(|report| report.id == id)
         })
     }
 

@@ -8,7 +8,7 @@ use domain::device::{DeviceOrdinal, Recipient};
 use domain::publish::PublishId;
 use domain::webhook::Removal;
 
-use super::state::{Claim, RetryRow, State};
+use super::state::{Claim, Device, RetryRow, State};
 use crate::lookup::Failed;
 use crate::publishes::{
     Failure, Fence, Job, JobId, Lease, NewRetry, QueueDepth, Retry, RetryBatch, RetryId, Settled,
@@ -256,10 +256,11 @@ impl State {
         row.failures.insert(number, failed);
     }
 
-    /// Writes a retry, in place of one of the same delivery; not if its device is gone.
+    /// Writes a retry, in place of one of the same delivery; not if its device is gone, or is not its user's any more.
     fn put_retry(&mut self, publish: i64, new: &NewRetry) {
         let device = new.device.0;
-        if !self.devices.rows.contains_key(&device) {
+        let is_its_users = |row: &Device| new.user.is_none_or(|user| row.user == Some(user.0));
+        if !self.devices.rows.get(&device).is_some_and(is_its_users) {
             return;
         }
         let row = RetryRow {

@@ -112,7 +112,7 @@ kinds! {
     /// Requests to webhooks. Leases stay behind.
     WebhookRequests "webhook_requests" 500: request Int, webhook Int, id Uuid, event_id Uuid, event Text, payload Text,
         publish Int, after_user Text, user_id Text, created_at Int, state Text, attempts Int, due_at Int, fence Int,
-        tried_at Int, status Int, error Text;
+        tried_at Int, status Int, error Text, tries Text;
     /// What publishes brought along, sealed.
     PublishWebhooks "publish_webhooks" 20: instance Int, publish Int, sealed Bytes;
     /// Provider tokens, sealed: a new one each would be too many for Apple.

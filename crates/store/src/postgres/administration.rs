@@ -7,11 +7,12 @@ use domain::device::{DeviceId, DeviceOrdinal, Recipient};
 use domain::instance::{InstanceId, InstanceName};
 use domain::user::UserId;
 
-use super::{PostgresStore, audit, forget, instances, people, prune, tokens};
+use super::{PostgresStore, audit, forget, instances, people, prune, tokens, users};
 use crate::StoreError;
 use crate::administration::{
     AdminTokenId, AdminTokenRecord, Administration, AuditEntry, AuditFilter, AuditId, AuditOutcome,
     DeviceFilter, Forgotten, ListedDevice, ListedUser, NewAdminToken, NewAuditEntry, TracePage,
+    Unbound,
 };
 use crate::lookup::PublishCursor;
 
@@ -115,6 +116,16 @@ impl Administration for PostgresStore {
         id: DeviceId,
     ) -> Result<Option<Recipient>, StoreError> {
         call!(self.read(instance, id), |s| people::recipient(
+            s, *instance, *id
+        ))
+    }
+
+    async fn unbind_device(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+    ) -> Result<Unbound, StoreError> {
+        call!(self.write(instance, id), |s| users::unbind(
             s, *instance, *id
         ))
     }

@@ -214,7 +214,8 @@ pub(super) async fn delete(session: &Session, retries: &[i64]) -> Result<(), Fau
     Ok(())
 }
 
-/// Writes retries; those of devices that are gone are left out. Of two for the same device, the later counts.
+/// Writes retries; those of devices that are gone, or are not their user's any more, are left out; the devices are held, so
+/// that this stays so. Of two for the same device, the later counts.
 pub(super) async fn insert(
     session: &Session,
     instance: i64,
@@ -248,7 +249,9 @@ pub(super) async fn insert(
              SELECT $1, $2, d.device, n.attempts, n.due_at, n.reason, n.user_number
                FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[])
                     AS n(device, attempts, due_at, reason, user_number)
-               JOIN devices d ON d.instance = $1 AND d.device = n.device ORDER BY d.device
+               JOIN devices d ON d.instance = $1 AND d.device = n.device
+              WHERE n.user_number IS NULL OR d.user_number = n.user_number ORDER BY d.device
+                FOR KEY SHARE OF d
              ON CONFLICT (publish, device) DO UPDATE SET attempts = excluded.attempts, due_at = excluded.due_at,
                 reason = excluded.reason, fence = retries.fence + 1, owner = NULL, leased_until = 0",
             &[

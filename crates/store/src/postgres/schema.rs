@@ -22,7 +22,7 @@ impl Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration::beside(include_str!("../../migrations/postgres/0001_first.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0002_cluster.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0003_moving.sql")),
@@ -37,6 +37,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration::beside(include_str!("../../migrations/postgres/0008_webhooks.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0009_node_keys.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0010_traces.sql")),
+    Migration::beside(include_str!("../../migrations/postgres/0011_tries.sql")),
 ];
 
 /// The version of the schema that this program knows.

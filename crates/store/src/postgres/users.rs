@@ -10,7 +10,8 @@ use domain::webhook::Removal;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{devices, instances, webhooks};
+use super::{columns, devices, instances, webhooks};
+use crate::administration::Unbound;
 use crate::devices::Bound;
 
 /// The number of a user, who stays until the transaction ends, and is nobody else's to count until then; made up if there was
@@ -145,6 +146,51 @@ pub(super) async fn bind(
         .await?;
     webhooks::device_bound(session, found.instance, instance, id, user).await?;
     Ok(Bound::Done)
+}
+
+/// Takes a device from its user, and drops what waits to be sent to it because it was the user's. A retry that is being written
+/// holds the device, so none comes in between.
+pub(super) async fn unbind(
+    session: &Session,
+    instance: InstanceId,
+    id: DeviceId,
+) -> Result<Unbound, Fault> {
+    let Some(found) = devices::find_to_change(session, instance, id).await? else {
+        return Ok(Unbound::UnknownDevice);
+    };
+    let Some(number) = found.user else {
+        return Ok(Unbound::Nobodys);
+    };
+    let user: String = session
+        .known(
+            "SELECT id FROM users WHERE instance = $1 AND user_number = $2",
+            &[&found.instance, &number],
+        )
+        .await?;
+    let user = columns::user(user)?;
+    session
+        .execute(
+            "INSERT INTO emptied (instance, publish)
+             SELECT DISTINCT instance, publish FROM retries
+              WHERE instance = $1 AND device = $2 AND user_number IS NOT NULL",
+            &[&found.instance, &found.device],
+        )
+        .await?;
+    session
+        .execute(
+            "DELETE FROM retries WHERE instance = $1 AND device = $2 AND user_number IS NOT NULL",
+            &[&found.instance, &found.device],
+        )
+        .await?;
+    session
+        .execute(
+            "UPDATE devices SET user_number = NULL, bound_at = NULL WHERE instance = $1 AND device = $2",
+            &[&found.instance, &found.device],
+        )
+        .await?;
+    forget(session, found.instance, vec![number]).await?;
+    webhooks::device_unbound(session, found.instance, instance, id, &user).await?;
+    Ok(Unbound::From(user))
 }
 
 /// A user has at most some hundred devices, so one transaction is enough. One that is bound meanwhile goes too.

@@ -22,12 +22,12 @@ use crate::StoreError;
 use crate::publishes::{Fence, Lease, Settled};
 use crate::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
-    RequestReport, RequestState, WebhookNumber, WebhookRecord, Webhooks,
+    RequestReport, RequestState, WebhookChange, WebhookNumber, WebhookRecord, Webhooks,
 };
 
 pub(super) use raise::{
-    credential_broken, device_bound, device_registered, devices_removed, keep_brought,
-    publish_begun, publish_ended, publishes_ended, user_notified,
+    credential_broken, device_bound, device_registered, device_unbound, devices_removed,
+    keep_brought, publish_begun, publish_ended, publishes_ended, user_notified,
 };
 pub(super) use tend::{forget_user, of_user, purge};
 
@@ -74,6 +74,17 @@ impl Webhooks for PostgresStore {
         };
         while !call!(self.write(number), |s| tend::remove(s, *number))? {}
         Ok(true)
+    }
+
+    async fn change_webhook(
+        &self,
+        instance: InstanceId,
+        id: WebhookId,
+        change: WebhookChange,
+    ) -> Result<bool, StoreError> {
+        call!(self.write(instance, id, change), |s| alter(
+            s, *instance, *id, change
+        ))
     }
 
     async fn set_webhook(
@@ -156,6 +167,17 @@ impl Webhooks for PostgresStore {
     ) -> Result<Option<Vec<RequestReport>>, StoreError> {
         call!(self.snapshot(instance, id, state, before, limit), |s| {
             requests::list(s, *instance, *id, *state, *before, *limit)
+        })
+    }
+
+    async fn webhook_request(
+        &self,
+        instance: InstanceId,
+        webhook: WebhookId,
+        id: Uuid,
+    ) -> Result<Option<RequestReport>, StoreError> {
+        call!(self.snapshot(instance, webhook, id), |s| {
+            requests::one(s, *instance, *webhook, *id)
         })
     }
 
@@ -277,6 +299,30 @@ async fn number(
             &[id.as_uuid(), instance.as_uuid()],
         )
         .await
+}
+
+async fn alter(
+    session: &Session,
+    instance: InstanceId,
+    id: WebhookId,
+    change: &WebhookChange,
+) -> Result<bool, Fault> {
+    let Some(number) = number(session, instance, id).await? else {
+        return Ok(false);
+    };
+    // One that is being removed stays so.
+    let changed = session
+        .execute(
+            "UPDATE webhooks SET url = $2, events = $3, custom_data = $4 WHERE webhook = $1 AND url <> ''",
+            &[
+                &number,
+                &change.url,
+                &change.events.bits(),
+                &change.custom_data.as_str(),
+            ],
+        )
+        .await?;
+    Ok(changed > 0)
 }
 
 async fn set(

@@ -7,11 +7,12 @@ use domain::device::{DeviceId, DeviceOrdinal, Recipient};
 use domain::instance::{InstanceId, InstanceName};
 use domain::user::UserId;
 
-use super::{SqliteStore, audit, forget, instances, people, prune, tokens};
+use super::{SqliteStore, audit, forget, instances, people, prune, tokens, users};
 use crate::StoreError;
 use crate::administration::{
     AdminTokenId, AdminTokenRecord, Administration, AuditEntry, AuditFilter, AuditId, AuditOutcome,
     DeviceFilter, Forgotten, ListedDevice, ListedUser, NewAdminToken, NewAuditEntry, TracePage,
+    Unbound,
 };
 use crate::lookup::PublishCursor;
 
@@ -109,6 +110,16 @@ impl Administration for SqliteStore {
     ) -> Result<Option<Recipient>, StoreError> {
         self.readers
             .run(move |c| people::recipient(c, instance, id))
+            .await
+    }
+
+    async fn unbind_device(
+        &self,
+        instance: InstanceId,
+        id: DeviceId,
+    ) -> Result<Unbound, StoreError> {
+        self.writer
+            .run_for_devices(move |c| users::unbind(c, instance, id))
             .await
     }
 

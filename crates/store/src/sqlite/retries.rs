@@ -147,7 +147,7 @@ pub(super) fn delete(connection: &Connection, retry: RetryId) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes retries; those of devices that are gone are left out.
+/// Writes retries; those of devices that are gone, or are not their user's any more, are left out.
 pub(super) fn insert(
     connection: &Connection,
     publish: i64,
@@ -155,7 +155,7 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO retries (publish, device, attempts, due_at, reason, user_number)
-         SELECT ?1, device, ?3, ?4, ?5, ?6 FROM devices WHERE device = ?2
+         SELECT ?1, device, ?3, ?4, ?5, ?6 FROM devices WHERE device = ?2 AND (?6 IS NULL OR user_number = ?6)
          ON CONFLICT (publish, device) DO UPDATE SET attempts = excluded.attempts, due_at = excluded.due_at,
             reason = excluded.reason, fence = fence + 1, owner = NULL, leased_until = 0",
     )?;

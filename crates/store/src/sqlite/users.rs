@@ -7,8 +7,9 @@ use domain::user::UserId;
 use domain::webhook::Removal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{devices, instances, webhooks};
+use super::{columns, devices, instances, webhooks};
 use crate::StoreError;
+use crate::administration::Unbound;
 use crate::devices::Bound;
 
 /// The number of a user who has devices.
@@ -76,6 +77,45 @@ pub(super) fn bind(
         .execute([found.device, number, now.as_millis()])?;
     webhooks::device_bound(connection, found.instance, instance, id, user)?;
     Ok(Bound::Done)
+}
+
+/// Takes a device from its user, and drops what waits to be sent to it because it was the user's. The trigger that forgets a
+/// user without devices looks at deleted devices only, so the user is forgotten here.
+pub(super) fn unbind(
+    connection: &Connection,
+    instance: InstanceId,
+    id: DeviceId,
+) -> Result<Unbound, StoreError> {
+    let Some(found) = devices::find(connection, instance, id)? else {
+        return Ok(Unbound::UnknownDevice);
+    };
+    let Some(number) = found.user else {
+        return Ok(Unbound::Nobodys);
+    };
+    let user: String = connection
+        .prepare_cached("SELECT id FROM users WHERE user_number = ?1")?
+        .query_row([number], |row| row.get(0))?;
+    let user = columns::user(user)?;
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO emptied (publish)
+             SELECT publish FROM retries WHERE device = ?1 AND user_number IS NOT NULL",
+        )?
+        .execute([found.device])?;
+    connection
+        .prepare_cached("DELETE FROM retries WHERE device = ?1 AND user_number IS NOT NULL")?
+        .execute([found.device])?;
+    connection
+        .prepare_cached("UPDATE devices SET user_number = NULL, bound_at = NULL WHERE device = ?1")?
+        .execute([found.device])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM users WHERE user_number = ?1
+                AND NOT EXISTS (SELECT 1 FROM devices WHERE user_number = ?1)",
+        )?
+        .execute([number])?;
+    webhooks::device_unbound(connection, found.instance, instance, id, &user)?;
+    Ok(Unbound::From(user))
 }
 
 /// A user has at most some hundred devices, so one transaction is enough.

@@ -20,12 +20,12 @@ use crate::StoreError;
 use crate::publishes::{Fence, Lease, Settled};
 use crate::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
-    RequestReport, RequestState, WebhookNumber, WebhookRecord, Webhooks,
+    RequestReport, RequestState, WebhookChange, WebhookNumber, WebhookRecord, Webhooks,
 };
 
 pub(super) use raise::{
-    credential_broken, device_bound, device_registered, device_removed, keep_brought,
-    publish_begun, publish_ended, user_notified,
+    credential_broken, device_bound, device_registered, device_removed, device_unbound,
+    keep_brought, publish_begun, publish_ended, user_notified,
 };
 pub(super) use tend::{forget_user, of_user, purge};
 
@@ -60,6 +60,17 @@ impl Webhooks for SqliteStore {
         };
         while !self.writer.run(move |c| tend::remove(c, number)).await? {}
         Ok(true)
+    }
+
+    async fn change_webhook(
+        &self,
+        instance: InstanceId,
+        id: WebhookId,
+        change: WebhookChange,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .run(move |c| alter(c, instance, id, &change))
+            .await
     }
 
     async fn set_webhook(
@@ -140,6 +151,17 @@ impl Webhooks for SqliteStore {
     ) -> Result<Option<Vec<RequestReport>>, StoreError> {
         self.readers
             .run(move |c| requests::list(c, instance, id, state, before, limit))
+            .await
+    }
+
+    async fn webhook_request(
+        &self,
+        instance: InstanceId,
+        webhook: WebhookId,
+        id: Uuid,
+    ) -> Result<Option<RequestReport>, StoreError> {
+        self.readers
+            .run(move |c| requests::one(c, instance, webhook, id))
             .await
     }
 
@@ -256,6 +278,28 @@ fn number(
             |row| row.get(0),
         )
         .optional()?)
+}
+
+fn alter(
+    connection: &Connection,
+    instance: InstanceId,
+    id: WebhookId,
+    change: &WebhookChange,
+) -> Result<bool, StoreError> {
+    let Some(number) = number(connection, instance, id)? else {
+        return Ok(false);
+    };
+    connection
+        .prepare_cached(
+            "UPDATE webhooks SET url = ?2, events = ?3, custom_data = ?4 WHERE webhook = ?1",
+        )?
+        .execute(params![
+            number,
+            change.url,
+            change.events.bits(),
+            change.custom_data.as_str()
+        ])?;
+    Ok(true)
 }
 
 fn set(

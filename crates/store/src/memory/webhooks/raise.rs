@@ -68,6 +68,7 @@ impl State {
             tried_at: None,
             status: None,
             error: None,
+            tries: Vec::new(),
         });
         id
     }

@@ -10,7 +10,7 @@ use super::{RequestRow, Source};
 use crate::publishes::{Fence, Lease, Settled};
 use crate::webhooks::{
     Attempted, Care, Claimed, ClaimedRequests, Content, DISABLED, Disabled, FAILED_TOO_LONG, Next,
-    PUBLISH_GONE, RequestNumber, RequestReport, RequestState, WebhookNumber,
+    PUBLISH_GONE, RequestNumber, RequestReport, RequestState, Try, WebhookNumber,
 };
 
 impl State {
@@ -144,6 +144,11 @@ impl State {
             row.tried_at = Some(now);
             row.status = attempt.status;
             row.error.clone_from(&attempt.error);
+            row.tries.push(Try {
+                at: now,
+                status: attempt.status,
+                error: attempt.error.clone(),
+            });
             match attempt.next {
                 Next::Delivered => row.state = RequestState::Delivered,
                 Next::Again(due) => row.due_at = Some(due),
@@ -240,6 +245,7 @@ impl State {
                 Source::Made(payload) => Some(payload.clone()),
                 Source::Publish(..) => None,
             },
+            tries: row.tries.clone(),
         })
         .collect()
     }

@@ -132,6 +132,21 @@ pub(in super::super) async fn device_bound(
     raise(session, number, EventType::DeviceBound, event).await
 }
 
+pub(in super::super) async fn device_unbound(
+    session: &Session,
+    number: i64,
+    instance: InstanceId,
+    device: DeviceId,
+    user: &UserId,
+) -> Result<(), Fault> {
+    let event = || WebhookEvent::DeviceUnbound {
+        instance,
+        device,
+        user: user.clone(),
+    };
+    raise(session, number, EventType::DeviceUnbound, event).await
+}
+
 /// To be called while the devices are still there, and held.
 pub(in super::super) async fn devices_removed(
     session: &Session,

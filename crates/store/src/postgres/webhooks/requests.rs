@@ -16,9 +16,10 @@ use super::super::fault::{Fault, corrupt};
 use super::super::session::{Columns as _, Session};
 use super::{COLUMNS, record};
 use crate::publishes::{Fence, Lease, Settled};
+use crate::stored::tries;
 use crate::webhooks::{
     Attempted, Claimed, ClaimedRequests, Content, DueWebhook, FAILED_TOO_LONG, Next, PUBLISH_GONE,
-    PublishWebhook, RequestNumber, RequestReport, RequestState, WebhookNumber,
+    PublishWebhook, RequestNumber, RequestReport, RequestState, TRIES_LENGTH_MAX, WebhookNumber,
 };
 
 pub(in super::super) const DUE: &str = "SELECT w.webhook, w.failing_since IS NOT NULL
@@ -222,7 +223,8 @@ pub(super) async fn settle(
         let settled = session
             .execute(
                 "UPDATE webhook_requests SET state = $4, due_at = coalesce($5, due_at), attempts = attempts + 1,
-                        leased_until = 0, fence = fence + 1, tried_at = $6, status = $7, error = $8
+                        leased_until = 0, fence = fence + 1, tried_at = $6, status = $7, error = $8,
+                        tries = right(tries || $9, $10)
                   WHERE request = $1 AND webhook = $2 AND fence = $3 AND state = 'waiting'",
                 &[
                     &attempt.number.0,
@@ -233,6 +235,8 @@ pub(super) async fn settle(
                     &now.as_millis(),
                     &attempt.status.map(i64::from),
                     &attempt.error,
+                    &tries::line(attempt, now),
+                    &i32::try_from(TRIES_LENGTH_MAX).unwrap_or(i32::MAX),
                 ],
             )
             .await?;
@@ -302,7 +306,7 @@ pub(super) async fn list(
         }
         let rows = session
             .rows(
-                "SELECT request, id, event_id, event, created_at, attempts, due_at, tried_at, status, error, payload
+                "SELECT request, id, event_id, event, created_at, attempts, due_at, tried_at, status, error, payload, tries
                    FROM webhook_requests WHERE webhook = $1 AND state = $2 AND request < $3
                   ORDER BY request DESC LIMIT $4",
                 &[&number, &each.as_str(), &before, &columns::limit(limit)],
@@ -315,6 +319,31 @@ pub(super) async fn list(
     found.sort_unstable_by_key(|report| std::cmp::Reverse(report.number));
     found.truncate(limit);
     Ok(Some(found))
+}
+
+pub(super) async fn one(
+    session: &Session,
+    instance: InstanceId,
+    webhook: WebhookId,
+    id: Uuid,
+) -> Result<Option<RequestReport>, Fault> {
+    let Some(number) = super::number(session, instance, webhook).await? else {
+        return Ok(None);
+    };
+    let row = session
+        .row(
+            "SELECT request, id, event_id, event, created_at, attempts, due_at, tried_at, status, error, payload, tries,
+                    state
+               FROM webhook_requests WHERE id = $1 AND webhook = $2",
+            &[&id, &number],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let word: &str = row.at(12)?;
+    let state = RequestState::parse(word);
+    let state =
+        state.ok_or_else(|| corrupt(format!("the state {word:?} of a webhook's request")))?;
+    report(&row, state).map(Some)
 }
 
 fn report(row: &Row, state: RequestState) -> Result<RequestReport, Fault> {
@@ -336,6 +365,7 @@ fn report(row: &Row, state: RequestState) -> Result<RequestReport, Fault> {
         status: status.and_then(|status| u16::try_from(status).ok()),
         error: row.at(9)?,
         payload: row.at(10)?,
+        tries: tries::read(row.at(11)?),
     })
 }
 

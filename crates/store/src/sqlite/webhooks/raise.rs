@@ -135,6 +135,22 @@ pub(in super::super) fn device_bound(
     })
 }
 
+pub(in super::super) fn device_unbound(
+    connection: &Connection,
+    number: i64,
+    instance: InstanceId,
+    device: DeviceId,
+    user: &UserId,
+) -> Result<(), StoreError> {
+    raise(connection, number, EventType::DeviceUnbound, || {
+        WebhookEvent::DeviceUnbound {
+            instance,
+            device,
+            user: user.clone(),
+        }
+    })
+}
+
 /// To be called while the device is still there.
 pub(in super::super) fn device_removed(
     connection: &Connection,

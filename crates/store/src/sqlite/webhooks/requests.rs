@@ -14,9 +14,10 @@ use super::super::columns;
 use super::{COLUMNS, raise, record};
 use crate::StoreError;
 use crate::publishes::{Fence, Lease, Settled};
+use crate::stored::tries;
 use crate::webhooks::{
     Attempted, Claimed, ClaimedRequests, Content, DueWebhook, FAILED_TOO_LONG, Next, PUBLISH_GONE,
-    PublishWebhook, RequestNumber, RequestReport, RequestState, WebhookNumber,
+    PublishWebhook, RequestNumber, RequestReport, RequestState, TRIES_LENGTH_MAX, WebhookNumber,
 };
 
 pub(super) const DUE: &str = "SELECT w.webhook, w.failing_since IS NOT NULL
@@ -196,7 +197,8 @@ pub(super) fn settle(
     {
         let mut statement = connection.prepare_cached(
             "UPDATE webhook_requests SET state = ?4, due_at = coalesce(?5, due_at), attempts = attempts + 1,
-                    leased_until = 0, fence = fence + 1, tried_at = ?6, status = ?7, error = ?8
+                    leased_until = 0, fence = fence + 1, tried_at = ?6, status = ?7, error = ?8,
+                    tries = substr(tries || ?9, -?10)
               WHERE request = ?1 AND webhook = ?2 AND fence = ?3 AND state = 'waiting'",
         )?;
         for attempt in attempts {
@@ -213,7 +215,9 @@ pub(super) fn settle(
                 due,
                 now.as_millis(),
                 attempt.status,
-                attempt.error
+                attempt.error,
+                tries::line(attempt, now),
+                columns::limit(TRIES_LENGTH_MAX)
             ])?;
             if settled > 0 {
                 taken |= attempt.next == Next::Delivered;
@@ -278,7 +282,7 @@ pub(super) fn list(
             continue;
         }
         let mut statement = connection.prepare_cached(
-            "SELECT request, id, event_id, event, state, created_at, attempts, due_at, tried_at, status, error, payload
+            "SELECT request, id, event_id, event, state, created_at, attempts, due_at, tried_at, status, error, payload, tries
                FROM webhook_requests WHERE webhook = ?1 AND state = ?2 AND request < ?3
               ORDER BY request DESC LIMIT ?4",
         )?;
@@ -295,6 +299,29 @@ pub(super) fn list(
     found.sort_unstable_by_key(|report| std::cmp::Reverse(report.number));
     found.truncate(limit);
     Ok(Some(found))
+}
+
+pub(super) fn one(
+    connection: &Connection,
+    instance: InstanceId,
+    webhook: WebhookId,
+    id: Uuid,
+) -> Result<Option<RequestReport>, StoreError> {
+    let Some(number) = super::number(connection, instance, webhook)? else {
+        return Ok(None);
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT request, id, event_id, event, state, created_at, attempts, due_at, tried_at, status, error, payload, tries
+           FROM webhook_requests WHERE id = ?1 AND webhook = ?2",
+    )?;
+    let mut rows = statement.query(params![id.as_bytes(), number])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let word = row.get_ref(4)?.as_str()?;
+    let state = RequestState::parse(word)
+        .ok_or_else(|| StoreError::Corrupt(format!("the state {word:?} of a webhook's request")))?;
+    report(row, state).map(Some)
 }
 
 fn report(row: &Row<'_>, state: RequestState) -> Result<RequestReport, StoreError> {
@@ -315,6 +342,7 @@ fn report(row: &Row<'_>, state: RequestState) -> Result<RequestReport, StoreErro
         status: row.get(9)?,
         error: row.get(10)?,
         payload: row.get(11)?,
+        tries: tries::read(row.get_ref(12)?.as_str()?),
     })
 }
 
