@@ -28,6 +28,8 @@ pub enum TraceKind {
     Removed,
     /// A device was bound to a user.
     Bound,
+    /// A device was taken from its user, and stays.
+    Unbound,
     /// A device's interests changed.
     Subscribed,
     /// A publish was accepted.
@@ -50,10 +52,11 @@ pub enum TraceKind {
 
 impl TraceKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Registered,
         Self::Removed,
         Self::Bound,
+        Self::Unbound,
         Self::Subscribed,
         Self::Published,
         Self::Cancelled,
@@ -71,6 +74,7 @@ impl TraceKind {
             Self::Registered => "registered",
             Self::Removed => "removed",
             Self::Bound => "bound",
+            Self::Unbound => "unbound",
             Self::Subscribed => "subscribed",
             Self::Published => "published",
             Self::Cancelled => "cancelled",

@@ -1,4 +1,4 @@
-//! Devices: list them, look one up, send it a test notification, delete it.
+//! Devices: list them, look one up, send it a test notification, take it from its user, delete it.
 
 use delivery::probe;
 use domain::device::{DeviceId, DeviceOrdinal};
@@ -7,15 +7,20 @@ use domain::interest::INTERESTS_PER_DEVICE_MAX;
 use domain::outcome::Outcome;
 use domain::payload::Payloads;
 use domain::publish::{AudienceKind, PublishRequest};
+use domain::user::UserId;
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::administration::{DeviceFilter, ListedDevice};
+use store::administration::{DeviceFilter, ListedDevice, Unbound};
+use store::console::{Trace, TraceKind};
 use store::devices::DeviceRecord;
 use utoipa::ToSchema;
 
 use super::Admin;
 use super::actor::{Actor, Deed};
 use super::error::AdminError;
+
+/// What the debug console says of a device that somebody who manages the instance unbound or deleted.
+const BY_HAND: &str = "by hand";
 
 /// A device, without its gateway token.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -208,6 +213,33 @@ pub async fn show(
     })
 }
 
+/// Takes a device from its user, who is told; `None` if it was nobody's. It stays, with its interests, and may be bound again.
+pub async fn unbind(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: DeviceId,
+) -> Result<Option<UserId>, AdminError> {
+    let deed = Deed::new("device.unbind").at(instance).on(id);
+    let unbind = async {
+        match admin.store.unbind_device(instance, id).await? {
+            Unbound::From(user) => Ok(Some(user)),
+            Unbound::Nobodys => Ok(None),
+            Unbound::UnknownDevice => Err(UNKNOWN),
+        }
+    };
+    let user = admin.audited(actor, deed, unbind).await?;
+    if let Some(user) = &user {
+        admin.runner.trail().note(instance, |now| Trace {
+            device: Some(id),
+            user: Some(user.clone()),
+            detail: BY_HAND.to_owned(),
+            ..Trace::new(now, TraceKind::Unbound)
+        });
+    }
+    Ok(user)
+}
+
 /// Deletes a device, its subscriptions and what waits to be sent to it.
 pub async fn delete(
     admin: &Admin,
@@ -223,5 +255,11 @@ pub async fn delete(
             Err(UNKNOWN)
         }
     };
-    admin.audited(actor, deed, delete).await
+    admin.audited(actor, deed, delete).await?;
+    admin.runner.trail().note(instance, |now| Trace {
+        device: Some(id),
+        detail: BY_HAND.to_owned(),
+        ..Trace::new(now, TraceKind::Removed)
+    });
+    Ok(())
 }

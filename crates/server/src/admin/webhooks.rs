@@ -1,22 +1,20 @@
 //! Webhooks: where an app's backend is told what happened, and what it was told.
 //!
-//! For pages: [`list`] has the state of every webhook (enabled or disabled, failing since, queue full since), [`deliveries`] the
-//! requests of one, newest first, with status and error of the last attempt; [`replay`], [`test()`], [`enable`], [`disable`] and
-//! [`remove`] are its buttons, [`add`] the form: what is wrong comes back as [`AdminError::Field`] with the field's name. Changes
-//! count at once, on every node.
+//! For pages: [`list`] has the state of every webhook (enabled or disabled, failing since, queue full since), [`enable`],
+//! [`disable`] and [`remove`] are its buttons, [`add`] and [`change`] the forms: what is wrong comes back as
+//! [`AdminError::Field`] with the field's name. Changes count at once, on every node. What it was told is in [`deliveries`].
+
+pub mod deliveries;
 
 use domain::instance::InstanceId;
 use domain::webhook::{
-    CustomData, EventType, Events, Scheme, WebhookEvent, WebhookId, WebhookSecret, WebhookUrl,
+    CustomData, EventType, Events, Scheme, WebhookId, WebhookSecret, WebhookUrl,
 };
 use gateway::Guard;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use store::webhooks::{
-    Disabled, NewWebhook, RequestNumber, RequestReport, RequestState, WebhookRecord,
-};
+use store::webhooks::{Disabled, NewWebhook, WebhookChange, WebhookRecord};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Admin;
 use super::actor::{Actor, Deed};
@@ -72,49 +70,6 @@ pub struct Added {
     pub secret: String,
 }
 
-/// A request to a webhook.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Delivery {
-    /// Its UUID, as `Webhook-Request-ID-UUID` has it: the same at every attempt.
-    pub id: String,
-    /// The event's UUID, as `event_id` has it.
-    pub event_id: String,
-    /// What it tells of.
-    pub event: &'static str,
-    /// `waiting`, `delivered` or `failed`.
-    pub state: &'static str,
-    /// When it was first sent.
-    #[schema(format = "date-time")]
-    pub created_at: Option<String>,
-    /// How many attempts there were, since it was last replayed.
-    pub attempts: u32,
-    /// When it is tried next, while it waits and was tried before.
-    #[schema(format = "date-time")]
-    pub due_at: Option<String>,
-    /// When it was tried last.
-    #[schema(format = "date-time")]
-    pub tried_at: Option<String>,
-    /// The status that the receiver answered last.
-    pub status: Option<u16>,
-    /// Why the last attempt failed, in a word.
-    pub error: Option<String>,
-    /// What stands under `payload`, once that is made.
-    #[schema(value_type = Option<Object>)]
-    pub payload: Option<Box<RawValue>>,
-}
-
-/// Some requests to a webhook, the newest first.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryPage {
-    /// The requests.
-    pub deliveries: Vec<Delivery>,
-    /// Where the list goes on; absent at its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
-}
-
 /// A webhook to be added, as it was typed.
 #[derive(Debug, Clone, Default)]
 pub struct Typed {
@@ -157,14 +112,7 @@ impl New {
     /// Checks what was typed. A URL that may not be called is refused here, as far as that can be said without asking a name
     /// server; what its name leads to is checked at every request.
     pub fn check(typed: &Typed, guard: &Guard) -> Result<Self, AdminError> {
-        let url = WebhookUrl::parse(&typed.url).map_err(|e| AdminError::field("url", e))?;
-        let refused = |error| {
-            AdminError::field(
-                "url",
-                format!("{error}; the setting outbound.allow makes exceptions"),
-            )
-        };
-        guard.check_webhook(url.as_str()).map_err(refused)?;
+        let url = url(&typed.url, guard)?;
         let scheme = match typed.scheme.as_deref() {
             None => Scheme::Beams,
             Some(word) => Scheme::parse(word)
@@ -175,19 +123,42 @@ impl New {
             Some(WebhookSecretText(text)) => WebhookSecret::parse(scheme, text)
                 .map_err(|error| AdminError::field("secret", error))?,
         };
-        let custom_data = match typed.custom_data.as_deref() {
-            None => CustomData::default(),
-            Some(text) => {
-                CustomData::parse(text).map_err(|error| AdminError::field("customData", error))?
-            }
-        };
+        let custom_data = typed.custom_data.as_deref().map(custom_data).transpose()?;
         Ok(Self {
             url,
             secret,
             events: events(&typed.events)?,
-            custom_data,
+            custom_data: custom_data.unwrap_or_default(),
         })
     }
+}
+
+/// What is to be changed of a webhook, as it was typed; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct TypedChange {
+    /// Where requests go.
+    pub url: Option<String>,
+    /// What it is told of; at least one.
+    pub events: Option<Vec<String>>,
+    /// What it wants back.
+    pub custom_data: Option<String>,
+}
+
+/// Where requests may go, by this guard.
+fn url(typed: &str, guard: &Guard) -> Result<WebhookUrl, AdminError> {
+    let url = WebhookUrl::parse(typed).map_err(|e| AdminError::field("url", e))?;
+    let refused = |error| {
+        AdminError::field(
+            "url",
+            format!("{error}; the setting outbound.allow makes exceptions"),
+        )
+    };
+    guard.check_webhook(url.as_str()).map_err(refused)?;
+    Ok(url)
+}
+
+fn custom_data(typed: &str) -> Result<CustomData, AdminError> {
+    CustomData::parse(typed).map_err(|error| AdminError::field("customData", error))
 }
 
 /// The events with these names; Beams' three for none.
@@ -195,6 +166,11 @@ fn events(names: &[String]) -> Result<Events, AdminError> {
     if names.is_empty() {
         return Ok(Events::BEAMS);
     }
+    chosen(names)
+}
+
+/// The events with these names, of which there is at least one.
+fn chosen(names: &[String]) -> Result<Events, AdminError> {
     let known = names.iter().map(|name| EventType::parse(name));
     let chosen: Option<Vec<_>> = known.collect();
     chosen.and_then(Events::of).ok_or_else(|| {
@@ -224,27 +200,6 @@ impl Webhook {
             disabled_reason: disabled.map(|disabled| disabled.reason.clone()),
             failing_since: time(record.failing_since),
             full_since: time(record.full_since),
-        }
-    }
-}
-
-impl Delivery {
-    /// What may be shown of a request.
-    pub fn of(report: &RequestReport) -> Self {
-        let time = |at: Option<domain::clock::Timestamp>| at.map(|at| at.to_string());
-        let due_at = report.due_at.filter(|at| at.as_millis() > 0);
-        Self {
-            id: report.id.to_string(),
-            event_id: report.event_id.to_string(),
-            event: report.event.as_str(),
-            state: report.state.as_str(),
-            created_at: time(report.created_at),
-            attempts: report.attempts,
-            due_at: time(due_at),
-            tried_at: time(report.tried_at),
-            status: report.status,
-            error: report.error.clone(),
-            payload: report.payload.as_deref().map(raw),
         }
     }
 }
@@ -309,6 +264,53 @@ pub async fn list(admin: &Admin, instance: InstanceId) -> Result<Vec<Webhook>, A
     Ok(all.iter().map(Webhook::of).collect())
 }
 
+/// One webhook.
+pub async fn show(
+    admin: &Admin,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<Webhook, AdminError> {
+    Ok(Webhook::of(&one(admin, instance, id).await?))
+}
+
+async fn one(
+    admin: &Admin,
+    instance: InstanceId,
+    id: WebhookId,
+) -> Result<WebhookRecord, AdminError> {
+    let all = admin.store.webhooks(instance).await?;
+    let found = all.into_iter().find(|webhook| webhook.id == id);
+    found.ok_or(UNKNOWN)
+}
+
+/// Changes a webhook; its id and its secret stay. What waits goes where it points now.
+pub async fn change(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    id: WebhookId,
+    typed: TypedChange,
+) -> Result<Webhook, AdminError> {
+    let deed = Deed::new("webhook.change").at(instance).on(id);
+    let change = async {
+        let record = one(admin, instance, id).await?;
+        let guard = admin.instances.guard();
+        let url = typed.url.as_deref().map(|text| url(text, guard));
+        let events = typed.events.as_deref().map(chosen).transpose()?;
+        let custom_data = typed.custom_data.as_deref().map(custom_data).transpose()?;
+        let change = WebhookChange {
+            url: url
+                .transpose()?
+                .map_or(record.url, |url| url.as_str().to_owned()),
+            events: events.unwrap_or(record.events),
+            custom_data: custom_data.unwrap_or(record.custom_data),
+        };
+        known(admin.store.change_webhook(instance, id, change).await?)?;
+        show(admin, instance, id).await
+    };
+    admin.audited(actor, deed, change).await
+}
+
 /// Removes a webhook and all that waits for it.
 pub async fn remove(
     admin: &Admin,
@@ -354,77 +356,6 @@ pub async fn disable(
         )
     };
     admin.audited(actor, deed, disable).await
-}
-
-/// Sends a webhook a request of type `v1.Test`. The request's id; [`deliveries`] tells what becomes of it.
-pub async fn test(
-    admin: &Admin,
-    actor: &Actor,
-    instance: InstanceId,
-    id: WebhookId,
-) -> Result<Uuid, AdminError> {
-    let deed = Deed::new("webhook.test").at(instance).on(id);
-    let test = async {
-        let payload = WebhookEvent::Test { instance }.payload();
-        if let Some(request) = admin.store.test_webhook(instance, id, payload).await? {
-            return Ok(request);
-        }
-        let all = admin.store.webhooks(instance).await?;
-        known(all.iter().any(|webhook| webhook.id == id))?;
-        Err(AdminError::Conflict(
-            "the webhook is disabled; enable it first".into(),
-        ))
-    };
-    admin.audited(actor, deed, test).await
-}
-
-/// The requests of a webhook, all or those in one state, the newest first, behind `cursor`.
-pub async fn deliveries(
-    admin: &Admin,
-    instance: InstanceId,
-    id: WebhookId,
-    state: Option<RequestState>,
-    cursor: Option<RequestNumber>,
-    limit: usize,
-) -> Result<DeliveryPage, AdminError> {
-    let found = admin
-        .store
-        .webhook_requests(instance, id, state, cursor, limit);
-    let found = found.await?.ok_or(UNKNOWN)?;
-    let last = found.last().filter(|_| found.len() >= limit);
-    Ok(DeliveryPage {
-        next_cursor: last.map(|last| last.number.0.to_string()),
-        deliveries: found.iter().map(Delivery::of).collect(),
-    })
-}
-
-/// Sends a request that was delivered or given up once more, with the same id.
-pub async fn replay(
-    admin: &Admin,
-    actor: &Actor,
-    instance: InstanceId,
-    webhook: WebhookId,
-    request: Uuid,
-) -> Result<(), AdminError> {
-    let deed = Deed::new("webhook.replay").at(instance).on(request);
-    let replay = async {
-        let all = admin.store.webhooks(instance).await?;
-        let found = all.iter().find(|known| known.id == webhook);
-        if found.ok_or(UNKNOWN)?.disabled.is_some() {
-            let why = "the webhook is disabled; enable it first";
-            return Err(AdminError::Conflict(why.into()));
-        }
-        let now = admin.now();
-        let replayed = admin.store.replay_request(instance, webhook, request, now);
-        if replayed.await? {
-            Ok(())
-        } else {
-            Err(AdminError::NotFound {
-                what: "delivery that has ended",
-            })
-        }
-    };
-    admin.audited(actor, deed, replay).await
 }
 
 fn known(found: bool) -> Result<(), AdminError> {

@@ -1,4 +1,4 @@
-//! `heliostat device`: look devices up, test one, delete one.
+//! `heliostat device`: look devices up, test one, take one from its user, delete one.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::place::{IfMissing, Paging, PlaceOptions, list, more, text};
 use super::publish::read_payload;
 use super::table::Table;
 
-/// List, show, test and delete devices.
+/// List, show, test, unbind and delete devices.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
     /// List devices: all, a user's, or an interest's.
@@ -22,6 +22,8 @@ pub(crate) enum DeviceCommand {
     Show(Device),
     /// Send a device a test notification, and say what its gateway answers.
     Test(Test),
+    /// Take a device from its user. It stays, and may be bound again.
+    Unbind(Device),
     /// Delete a device.
     Delete(Device),
 }
@@ -72,6 +74,7 @@ impl DeviceCommand {
             Self::List(list) => list.run().await,
             Self::Show(device) => device.show().await,
             Self::Test(test) => test.run().await,
+            Self::Unbind(device) => device.unbind().await,
             Self::Delete(device) => device.delete().await,
         }
     }
@@ -137,6 +140,20 @@ impl Device {
                     names.join(" "),
                 );
                 self.output.show(&device, said)
+            })
+            .await
+    }
+
+    async fn unbind(self) -> Result<(), Failure> {
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let path = format!("{}/user", self.path());
+                let done = place.call(Method::DELETE, &path, None).await?;
+                let said = match done["unboundFrom"].as_str() {
+                    Some(user) => format!("{} is not {user}'s any more.", self.device),
+                    None => format!("{} was nobody's already.", self.device),
+                };
+                self.output.show(&done, said)
             })
             .await
     }

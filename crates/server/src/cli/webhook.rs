@@ -23,6 +23,8 @@ pub(crate) enum WebhookCommand {
     Add(Add),
     /// List the webhooks of an instance and their state.
     List(List),
+    /// Change where a webhook points, what it is told of, or what it wants back; its id and its secret stay.
+    Edit(Edit),
     /// Remove a webhook and what waits for it.
     Remove(Remove),
     /// Tell a disabled webhook again what happens from now on.
@@ -33,7 +35,9 @@ pub(crate) enum WebhookCommand {
     Test(delivery::Test),
     /// List what a webhook was told, the newest first.
     Deliveries(delivery::Deliveries),
-    /// Send a delivery that has ended once more, with the same id.
+    /// Show one delivery with its attempts and what it carries.
+    Delivery(delivery::Show),
+    /// Send a delivery that has ended once more, with the same id; or all that failed.
     Replay(delivery::Replay),
 }
 
@@ -87,6 +91,21 @@ pub(crate) struct Named {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Edit {
+    #[command(flatten)]
+    named: Named,
+    /// Where requests go from now on, those that wait too.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// What it is told of from now on, in place of what it was told of; give it several times for several.
+    #[arg(long = "event", value_name = "EVENT", value_parser = EventType::CHOICES.map(EventType::as_str))]
+    events: Vec<String>,
+    /// A JSON object that every request carries.
+    #[arg(long, value_name = "JSON")]
+    custom_data: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Remove {
     #[command(flatten)]
     named: Named,
@@ -115,11 +134,13 @@ impl WebhookCommand {
         match self {
             Self::Add(add) => add.run().await,
             Self::List(list) => list.run().await,
+            Self::Edit(edit) => edit.run().await,
             Self::Remove(remove) => remove.run().await,
             Self::Enable(enable) => enable.run().await,
             Self::Disable(disable) => disable.run().await,
             Self::Test(test) => test.run().await,
             Self::Deliveries(deliveries) => deliveries.run().await,
+            Self::Delivery(show) => show.run().await,
             Self::Replay(replay) => replay.run().await,
         }
     }
@@ -135,6 +156,11 @@ impl Named {
     }
 }
 
+fn custom_data(given: &str) -> Result<Value, Failure> {
+    serde_json::from_str(given)
+        .map_err(|error| Failure::usage(format!("--custom-data is no JSON: {error}")))
+}
+
 impl Add {
     fn body(&self) -> Result<Value, Failure> {
         let mut body = json!({"url": self.url, "scheme": self.scheme});
@@ -146,8 +172,7 @@ impl Add {
             body["events"] = json!(self.events);
         }
         if let Some(given) = &self.custom_data {
-            body["customData"] = serde_json::from_str(given)
-                .map_err(|error| Failure::usage(format!("--custom-data is no JSON: {error}")))?;
+            body["customData"] = custom_data(given)?;
         }
         Ok(body)
     }
@@ -202,6 +227,37 @@ fn state(webhook: &Value) -> String {
         (Some(since), _) => format!("told nothing new since {since}: too many requests wait"),
         (None, Some(since)) => format!("failing since {since}"),
         (None, None) => text(webhook, "state"),
+    }
+}
+
+impl Edit {
+    async fn run(self) -> Result<(), Failure> {
+        let Self { named, url, .. } = self;
+        let mut body = json!({});
+        if let Some(url) = url {
+            body["url"] = url.into();
+        }
+        if !self.events.is_empty() {
+            body["events"] = json!(self.events);
+        }
+        if let Some(given) = &self.custom_data {
+            body["customData"] = custom_data(given)?;
+        }
+        if body.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Err(Failure::usage(
+                "nothing to change: give --url, --event or --custom-data".to_owned(),
+            ));
+        }
+        named
+            .place
+            .with(IfMissing::Refuse, async |place| {
+                let changed = place
+                    .call(Method::PATCH, &named.path(""), Some(&body))
+                    .await?;
+                let said = format!("Changed webhook {}.", named.webhook);
+                named.output.show(&changed, said)
+            })
+            .await
     }
 }
 

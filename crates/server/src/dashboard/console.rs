@@ -182,7 +182,9 @@ pub(super) async fn payloads(
 
 fn class(kind: TraceKind) -> &'static str {
     match kind {
-        TraceKind::Registered | TraceKind::Bound | TraceKind::Subscribed => "sky",
+        TraceKind::Registered | TraceKind::Bound | TraceKind::Unbound | TraceKind::Subscribed => {
+            "sky"
+        }
         TraceKind::Published | TraceKind::Accepted => "live",
         TraceKind::Delivered | TraceKind::Opened => "good",
         TraceKind::Failed | TraceKind::Removed => "bad",
@@ -196,6 +198,7 @@ const fn words(kind: TraceKind) -> &'static str {
         TraceKind::Registered => "Device registered",
         TraceKind::Removed => "Device removed",
         TraceKind::Bound => "Device bound to a user",
+        TraceKind::Unbound => "Device taken from its user",
         TraceKind::Subscribed => "Interests",
         TraceKind::Published => "Publish accepted",
         TraceKind::Cancelled => "Publish cancelled",

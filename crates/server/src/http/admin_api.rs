@@ -7,6 +7,7 @@
 pub(crate) mod access;
 mod audit;
 mod credentials;
+mod deliveries;
 mod devices;
 mod insights;
 mod instances;
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Routes {
         .with(routes!(devices::list))
         .with(routes!(devices::show, devices::delete))
         .with(routes!(devices::test))
+        .with(routes!(devices::unbind))
         .with(routes!(users::list))
         .with(routes!(users::show, users::delete))
         .with(routes!(users::forget))
@@ -52,12 +54,14 @@ pub(super) fn routes() -> Routes {
         .with(routes!(publishes::failures))
         .with(routes!(publishes::replay))
         .with(routes!(webhooks::list, webhooks::add))
-        .with(routes!(webhooks::remove))
+        .with(routes!(webhooks::show, webhooks::change, webhooks::remove))
         .with(routes!(webhooks::enable))
         .with(routes!(webhooks::disable))
-        .with(routes!(webhooks::test))
-        .with(routes!(webhooks::deliveries))
-        .with(routes!(webhooks::replay))
+        .with(routes!(deliveries::test))
+        .with(routes!(deliveries::list))
+        .with(routes!(deliveries::show))
+        .with(routes!(deliveries::replay))
+        .with(routes!(deliveries::replay_failed))
         .with(routes!(audit::of_instance))
         .with(routes!(audit::all))
         .with(routes!(tokens::list, tokens::create))

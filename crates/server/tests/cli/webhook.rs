@@ -28,6 +28,16 @@ fn life(place: &Place, instance: &str) -> Vec<Value> {
     said.push(webhook(&["disable", &id]));
     said.push(webhook(&["list"]));
     said.push(webhook(&["enable", &id]));
+    let new = "https://hooks.example.com/there";
+    said.push(webhook(&[
+        "edit",
+        &id,
+        "--url",
+        new,
+        "--event",
+        "v1.DeviceBound",
+    ]));
+    said.push(webhook(&["replay", &id, "--failed"]));
     said.push(webhook(&["deliveries", &id]));
     said.push(webhook(&["remove", &id]));
     said.push(webhook(&["list"]));
@@ -76,7 +86,11 @@ fn a_life_is_the_same_here_and_from_afar() {
     assert_eq!(said[1][0]["events"], json!(["v1.UserNotificationOpen"]));
     assert_eq!(said[1][0]["customData"], json!({"app": "shop"}));
     assert_eq!(said[3][0]["state"], "disabled");
-    assert_eq!(said[7], json!([]));
+    assert_eq!(said[5]["url"], "https://hooks.example.com/there");
+    assert_eq!(said[5]["events"], json!(["v1.DeviceBound"]));
+    assert_eq!(said[5]["customData"], json!({"app": "shop"}));
+    assert_eq!(said[6], json!({"replayed": 0, "more": false}));
+    assert_eq!(said[9], json!([]));
 
     let (_server, url) = here.serve();
     let mut elsewhere = Place::new();
@@ -87,7 +101,14 @@ fn a_life_is_the_same_here_and_from_afar() {
     elsewhere.set("HELIOSTAT_ADMIN_TOKEN", token["token"].as_str().unwrap());
     assert_eq!(life(&elsewhere, &far), said);
 
-    let done = ["add", "disable", "enable", "remove"];
+    let done = [
+        "add",
+        "disable",
+        "enable",
+        "change",
+        "replay_failed",
+        "remove",
+    ];
     for (place, instance, actor) in [(&here, &near, "command_line"), (&elsewhere, &far, "token")] {
         let expected = done.map(|deed| (json!(actor), json!(format!("webhook.{deed}"))));
         assert_eq!(deeds(place, instance), expected);
@@ -118,6 +139,22 @@ fn what_is_wrong_is_told_in_one_line() {
         &["--url", "https://hooks.example.com/", "--custom-data", "[]"],
     );
     assert!(line.contains("customData"), "{line}");
+    let one = place.json(&[
+        "webhook",
+        "add",
+        "--instance",
+        &instance,
+        "--url",
+        "https://a.example/",
+    ]);
+    let one = one["id"].as_str().unwrap();
+    let line = place.fails(2, &["webhook", "edit", "--instance", &instance, one]);
+    assert!(line.contains("--url"), "{line}");
+    let line = place.fails(2, &["webhook", "replay", "--instance", &instance, one]);
+    assert!(
+        line.contains("--failed") || line.contains("DELIVERY"),
+        "{line}"
+    );
     let stranger = "00000000-0000-4000-8000-000000000000";
     let line = place.fails(1, &["webhook", "remove", "--instance", &instance, stranger]);
     assert!(line.contains("webhook"), "{line}");

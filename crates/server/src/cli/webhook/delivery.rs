@@ -35,12 +35,28 @@ pub(crate) struct Deliveries {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Replay {
+pub(crate) struct Show {
     #[command(flatten)]
     named: Named,
     /// The delivery's id, as `heliostat webhook deliveries` shows it.
     #[arg(value_name = "DELIVERY")]
     delivery: Uuid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    named: Named,
+    /// The delivery's id, as `heliostat webhook deliveries` shows it.
+    #[arg(
+        value_name = "DELIVERY",
+        conflicts_with = "failed",
+        required_unless_present = "failed"
+    )]
+    delivery: Option<Uuid>,
+    /// All that failed, the newest thousand of it.
+    #[arg(long)]
+    failed: bool,
 }
 
 /// What became of a test, once it was tried.
@@ -120,15 +136,60 @@ impl Deliveries {
     }
 }
 
-impl Replay {
+impl Show {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Self { named, delivery } = self;
         named
             .place
             .with(IfMissing::Refuse, async |place| {
-                let path = named.path(&format!("/deliveries/{delivery}/replay"));
+                let found = place
+                    .get(&named.path(&format!("/deliveries/{delivery}")))
+                    .await?;
+                let of = |key| text(&found, key);
+                let mut tries = Table::new(["TRIED", "STATUS", "ERROR"]);
+                for tried in list(&found, "tries") {
+                    let of = |key| text(tried, key);
+                    tries.row([of("at"), of("status"), of("error")]);
+                }
+                let said = format!(
+                    "Delivery  {}\nEvent     {} {}\nState     {}\nNext try  {}\nPayload   {}\n\n{tries}",
+                    of("id"),
+                    of("event"),
+                    of("eventId"),
+                    of("state"),
+                    of("dueAt"),
+                    found["payload"],
+                );
+                named.output.show(&found, said)
+            })
+            .await
+    }
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Self {
+            named, delivery, ..
+        } = self;
+        let path = match delivery {
+            Some(delivery) => named.path(&format!("/deliveries/{delivery}/replay")),
+            None => named.path("/replay-failed"),
+        };
+        named
+            .place
+            .with(IfMissing::Refuse, async |place| {
                 let replayed = place.call(Method::POST, &path, None).await?;
-                let said = format!("Delivery {delivery} is sent once more.");
+                let said = match delivery {
+                    Some(delivery) => format!("Delivery {delivery} is sent once more."),
+                    None if replayed["more"] == true => format!(
+                        "{} failed deliveries are sent once more, and there are more: run it again.",
+                        text(&replayed, "replayed")
+                    ),
+                    None => format!(
+                        "{} failed deliveries are sent once more.",
+                        text(&replayed, "replayed")
+                    ),
+                };
                 named.output.show(&replayed, said)
             })
             .await

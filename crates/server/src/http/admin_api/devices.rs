@@ -1,4 +1,4 @@
-//! `…/devices`: listed, looked up, tested, deleted.
+//! `…/devices`: listed, looked up, tested, taken from their users, deleted.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -166,4 +166,33 @@ pub(crate) async fn delete(
     let device = device_id(&segments)?;
     devices::delete(api.admin(), &actor, instance, device).await?;
     Ok(json(&value!({"id": device.to_string(), "deleted": true})))
+}
+
+/// `DELETE …/user`.
+#[utoipa::path(
+    delete,
+    path = "/admin_api/v1/instances/{instance}/devices/{device}/user",
+    tag = "Admin API: devices",
+    operation_id = "admin_unbind_device",
+    summary = "Take a device from its user; it stays, and may be bound again",
+    params(
+        ("instance" = String, Path, description = "The instance's UUID"),
+        ("device" = String, Path, description = "The device's id"),
+    ),
+    responses(
+        (status = 200, body = Object, description = "Whose it was; null if it was nobody's"),
+        InInstance,
+    )
+)]
+pub(crate) async fn unbind(
+    State(api): State<Api>,
+    MayWrite { actor, instance }: MayWrite,
+    segments: Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let device = device_id(&segments)?;
+    let user = devices::unbind(api.admin(), &actor, instance, device).await?;
+    let user = user.as_ref().map(UserId::as_str);
+    Ok(json(
+        &value!({"id": device.to_string(), "unboundFrom": user}),
+    ))
 }

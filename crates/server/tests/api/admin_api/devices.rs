@@ -157,3 +157,33 @@ async fn a_test_notification_tells_what_the_gateway_answered() {
     }
     emulators.stop().await;
 }
+
+#[tokio::test]
+async fn one_is_taken_from_its_user_and_stays() {
+    let server = Server::start().await;
+    let root = full(&server).await;
+    let (instance, other) = (server.instance().await, server.instance().await);
+    let id = server.fcm_device(&instance, "t").await;
+    server.bind(&instance, &id, "alice").await.ok();
+    server.bind(&instance, &id, "bob").await.refused(400);
+    let path = format!("/instances/{}/devices/{id}", instance.id);
+    let elsewhere = format!("/instances/{}/devices/{id}/user", other.id);
+    let unbind = async |path: &str| call(&server, &root, Method::DELETE, path, &Value::Null).await;
+    unbind(&elsewhere).await.refused(404);
+    let user = format!("{path}/user");
+    for expected in [json!("alice"), Value::Null] {
+        let answer = unbind(&user).await.ok().json();
+        assert_eq!(answer, json!({"id": id, "unboundFrom": expected}));
+    }
+    let shown = read(&server, &root, &path).await.ok().json();
+    assert_eq!((&shown["id"], &shown["user"]), (&json!(id), &Value::Null));
+    // The phone may belong to anybody now.
+    server.bind(&instance, &id, "bob").await.ok();
+    let log = format!("/instances/{}/audit-log", instance.id);
+    let log = read(&server, &root, &log).await.ok().json();
+    let entry = &log["entries"][0];
+    assert_eq!(
+        (&entry["action"], &entry["subject"]),
+        (&json!("device.unbind"), &json!(id))
+    );
+}

@@ -117,3 +117,108 @@ async fn who_may_only_look_changes_nothing() {
     let added = server.app.store().webhooks(other.id).await.unwrap();
     assert!(added.is_empty());
 }
+
+#[tokio::test]
+async fn one_is_changed_and_keeps_its_id_and_secret() {
+    let receiver = Receiver::start(Kind::Plain).await;
+    let server = Server::start_with(&[LOOPBACK]).await;
+    let (instance, other) = (server.instance().await, server.instance().await);
+    let token = full(&server).await;
+    let all = format!("/instances/{}/webhooks", instance.id);
+    let body = json!({"url": receiver.url("/redirect"), "events": ["v1.DeviceBound"]});
+    let added = post(&server, &token, &all, &body).await;
+    let id = added["id"].as_str().unwrap();
+    let webhook = format!("{all}/{id}");
+    let patch =
+        async |path: &str, body: Value| call(&server, &token, Method::PATCH, path, &body).await;
+    for (bad, field) in [
+        (json!({"url": "https://10.0.0.1/"}), "url"),
+        (json!({"url": "nothing"}), "url"),
+        (json!({"events": []}), "events"),
+        (json!({"events": ["v1.Test"]}), "events"),
+        (json!({"events": "v1.DeviceBound"}), "events"),
+        (json!({"customData": []}), "customData"),
+    ] {
+        let (_, why) = patch(&webhook, bad).await.refused(400);
+        assert!(why.contains(field), "{why}");
+    }
+    let elsewhere = format!("/instances/{}/webhooks/{id}", other.id);
+    patch(&elsewhere, json!({})).await.refused(404);
+    let before = read(&server, &token, &webhook).await.ok().json();
+    assert_eq!(patch(&webhook, json!({})).await.ok().json(), before);
+    let change = json!({
+        "url": receiver.url("/ok"), "events": ["v1.DeviceRegistered"], "customData": {"app": "shop"}
+    });
+    let after = patch(&webhook, change.clone()).await.ok().json();
+    for name in ["url", "events", "customData"] {
+        assert_eq!(after[name], change[name], "{name}");
+    }
+    for name in ["id", "scheme", "createdAt", "state"] {
+        assert_eq!(after[name], before[name], "{name}");
+    }
+    server.fcm_device(&instance, "token").await;
+    let told = receiver.next("/ok").await;
+    let key = WebhookSecret::parse(Scheme::Beams, added["secret"].as_str().unwrap()).unwrap();
+    assert_eq!(told.header("webhook-signature"), key.sign_beams(&told.body));
+    assert_eq!(told.json()["custom_data"], change["customData"]);
+}
+
+#[tokio::test]
+async fn what_was_told_in_vain_is_seen_and_told_again() {
+    let receiver = Receiver::start(Kind::Plain).await;
+    let server = Server::start_with(&[LOOPBACK]).await;
+    let instance = server.instance().await;
+    let token = full(&server).await;
+    let all = format!("/instances/{}/webhooks", instance.id);
+    let body = json!({"url": receiver.url("/redirect"), "events": ["v1.DeviceRegistered"]});
+    let added = post(&server, &token, &all, &body).await;
+    let webhook = format!("{all}/{}", added["id"].as_str().unwrap());
+    for number in 0..3 {
+        server
+            .fcm_device(&instance, &format!("token-{number}"))
+            .await;
+        receiver.next("/redirect").await;
+    }
+    // Disabled, it gives up what waits.
+    post(&server, &token, &format!("{webhook}/disable"), &json!({})).await;
+    let again = format!("{webhook}/replay-failed");
+    call(&server, &token, Method::POST, &again, &json!({}))
+        .await
+        .refused(409);
+    let failed = until("all are given up", async || {
+        let path = format!("{webhook}/deliveries?state=failed");
+        let page = read(&server, &token, &path).await.ok().json();
+        let found = page["deliveries"].as_array().unwrap().clone();
+        (found.len() == 3).then_some(found)
+    })
+    .await;
+    for delivery in &failed {
+        let path = format!("{webhook}/deliveries/{}", delivery["id"].as_str().unwrap());
+        let shown = read(&server, &token, &path).await.ok().json();
+        assert_eq!(&shown, delivery);
+        let tried = &shown["tries"][0];
+        assert_eq!(tried["status"], 302, "{shown}");
+        assert_eq!(tried["error"], "status_302");
+    }
+    for stranger in ["x", "00000000-0000-4000-8000-000000000000"] {
+        let path = format!("{webhook}/deliveries/{stranger}");
+        read(&server, &token, &path).await.refused(404);
+    }
+    let repaired = json!({"url": receiver.url("/ok")});
+    let reply = call(&server, &token, Method::PATCH, &webhook, &repaired).await;
+    reply.ok();
+    post(&server, &token, &format!("{webhook}/enable"), &json!({})).await;
+    let replayed = post(&server, &token, &again, &json!({})).await;
+    assert_eq!(replayed, json!({"replayed": 3, "more": false}));
+    let mut came = BTreeSet::new();
+    for _ in 0..3 {
+        let told = receiver.next("/ok").await;
+        came.insert(told.header("webhook-request-id-uuid").to_owned());
+    }
+    let ids = failed
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned());
+    assert_eq!(came, ids.collect(), "with the ids that they had");
+    let replayed = post(&server, &token, &again, &json!({})).await;
+    assert_eq!(replayed["replayed"], 0);
+}
