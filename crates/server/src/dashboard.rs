@@ -31,6 +31,7 @@ mod sign_in;
 mod snippets;
 mod start;
 mod trying;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -84,5 +85,30 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
             &room("/settings/credentials"),
             post(settings::set_credential),
         )
+        .merge(of_webhooks())
         .layer(from_fn_with_state(api.clone(), context::enter))
+}
+
+fn of_webhooks() -> Router<Api> {
+    let at = |path: &str| format!("/i/{{instance}}/webhooks{path}");
+    Router::new()
+        .route(&at(""), get(webhooks::list).post(webhooks::add))
+        .route(&at("/{webhook}"), get(webhooks::show))
+        .route(&at("/{webhook}/change"), post(webhooks::change))
+        .route(&at("/{webhook}/enable"), post(webhooks::enable))
+        .route(&at("/{webhook}/disable"), post(webhooks::disable))
+        .route(&at("/{webhook}/remove"), post(webhooks::remove))
+        .route(&at("/{webhook}/test"), post(webhooks::test))
+        .route(
+            &at("/{webhook}/replay-failed"),
+            post(webhooks::replay_failed),
+        )
+        .route(
+            &at("/{webhook}/deliveries/{delivery}"),
+            get(webhooks::show_delivery),
+        )
+        .route(
+            &at("/{webhook}/deliveries/{delivery}/replay"),
+            post(webhooks::replay),
+        )
 }

@@ -34,8 +34,12 @@ pub(super) fn empty(title: &str, text: &str, actions: &Markup) -> Markup {
 
 /// A point in time: UTC, which a script turns into the reader's own time.
 pub(super) fn time(at: Timestamp) -> Markup {
-    let text = at.to_string();
-    let short = text.get(..16).unwrap_or(&text).replace('T', " ");
+    moment(&at.to_string())
+}
+
+/// The same, of a time as the admin API writes it.
+pub(super) fn moment(text: &str) -> Markup {
+    let short = text.get(..16).unwrap_or(text).replace('T', " ");
     html! { time datetime=(text) data-local="" { (short) " UTC" } }
 }
 

@@ -20,11 +20,12 @@ pub(super) enum Tab {
     Insights,
     People,
     Console,
+    Webhooks,
     Settings,
 }
 
 impl Tab {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Overview,
         Self::Start,
         Self::Compose,
@@ -32,6 +33,7 @@ impl Tab {
         Self::Insights,
         Self::People,
         Self::Console,
+        Self::Webhooks,
         Self::Settings,
     ];
 
@@ -44,6 +46,7 @@ impl Tab {
             Self::Insights => "Insights",
             Self::People => "Users & devices",
             Self::Console => "Debug console",
+            Self::Webhooks => "Webhooks",
             Self::Settings => "Settings",
         }
     }
@@ -57,6 +60,7 @@ impl Tab {
             Self::Insights => "/insights",
             Self::People => "/people",
             Self::Console => "/console",
+            Self::Webhooks => "/webhooks",
             Self::Settings => "/settings",
         }
     }

@@ -7,3 +7,4 @@ mod forms;
 mod pages;
 mod sign_in;
 mod strangers;
+mod webhooks;

@@ -1,7 +1,7 @@
 //! Webhooks, as an app's backend receives them: over TCP and TLS, well-behaved and not.
 
 mod managed;
-mod receiver;
+pub(crate) mod receiver;
 
 use domain::webhook::{Scheme, WebhookId, WebhookSecret};
 use gateway::Guard;
@@ -15,7 +15,7 @@ use receiver::{Kind, Received, Receiver, until};
 
 const SECRET: &str = "a secret of this webhook";
 const STANDARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const LOOPBACK: (&str, &str) = ("outbound.allow", "127.0.0.0/8");
+pub(crate) const LOOPBACK: (&str, &str) = ("outbound.allow", "127.0.0.0/8");
 
 /// Adds a webhook as the admin API would, but for the check of its URL.
 async fn add(server: &Server, instance: &Instance, url: &str, events: &[&str]) -> WebhookId {

@@ -11,7 +11,7 @@ use server::admin::tokens;
 use crate::support::{Instance, Reply, Server};
 
 /// Every page of an instance, below `/i/{instance}`.
-pub(super) const PAGES: [&str; 9] = [
+pub(super) const PAGES: [&str; 10] = [
     "",
     "/start",
     "/compose",
@@ -20,6 +20,7 @@ pub(super) const PAGES: [&str; 9] = [
     "/people",
     "/people?devices=all",
     "/console",
+    "/webhooks",
     "/settings",
 ];
 

@@ -10,7 +10,23 @@ fn deeds(instance: &Instance, device: &str) -> Vec<(String, Vec<(&'static str, S
     let base = format!("/i/{}", instance.id);
     let publish = format!("{base}/publishes/pubid-00000000-0000-4000-8000-000000000000");
     let user = || ("user", "alice".to_owned());
+    let webhook = format!("{base}/webhooks/00000000-0000-4000-8000-000000000000");
+    let delivery = format!("{webhook}/deliveries/00000000-0000-4000-8000-000000000000");
+    let hook = || {
+        vec![
+            ("url", "https://app.example/hook".into()),
+            ("event", "v1.DeviceBound".into()),
+        ]
+    };
     vec![
+        (format!("{base}/webhooks"), hook()),
+        (format!("{webhook}/change"), hook()),
+        (format!("{webhook}/enable"), vec![]),
+        (format!("{webhook}/disable"), vec![]),
+        (format!("{webhook}/test"), vec![]),
+        (format!("{webhook}/remove"), vec![]),
+        (format!("{webhook}/replay-failed"), vec![]),
+        (format!("{delivery}/replay"), vec![]),
         (
             format!("{base}/compose"),
             vec![
@@ -76,6 +92,7 @@ async fn unchanged(server: &Server, instance: &Instance, device: &str) {
         .await
         .unwrap();
     assert!(publishes.publishes.is_empty());
+    assert!(store.webhooks(instance.id).await.unwrap().is_empty());
 }
 
 async fn stage(server: &Server) -> (Instance, String) {

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds something.
-pub(super) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = look().await {
@@ -33,25 +33,25 @@ pub(super) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Plain,
     Tls,
 }
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub(super) struct Received {
+pub(crate) struct Received {
     headers: HashMap<String, String>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
     /// A header; empty if there is none.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
@@ -71,7 +71,7 @@ impl Log {
     }
 }
 
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     kind: Kind,
     certificate: String,
@@ -81,7 +81,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) async fn start(kind: Kind) -> Self {
+    pub(crate) async fn start(kind: Kind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -123,11 +123,11 @@ impl Receiver {
         }
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         let scheme = if self.kind == Kind::Tls {
             "https"
         } else {
@@ -137,24 +137,24 @@ impl Receiver {
     }
 
     /// Its certificate, in a file that lives as long as what is returned.
-    pub(super) fn ca_file(&self) -> tempfile::NamedTempFile {
+    pub(crate) fn ca_file(&self) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(self.certificate.as_bytes()).unwrap();
         file
     }
 
     /// How many requests came to a path.
-    pub(super) fn seen(&self, path: &str) -> usize {
+    pub(crate) fn seen(&self, path: &str) -> usize {
         let requests = self.log.requests.lock().unwrap();
         requests.get(path).map_or(0, |(_, all)| all.len())
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.log.connections.load(Ordering::Relaxed)
     }
 
     /// The next request to a path that no test has taken yet.
-    pub(super) async fn next(&self, path: &str) -> Received {
+    pub(crate) async fn next(&self, path: &str) -> Received {
         until(&format!("a request comes to {path}"), async || {
             let mut requests = self.log.requests.lock().unwrap();
             let (taken, all) = requests.get_mut(path)?;
