@@ -1,5 +1,6 @@
 //! `/i/{instance}/webhooks`
 
+use domain::instance::InstanceId;
 use domain::webhook::{Scheme, WebhookSecret};
 
 use store::administration::AuditFilter;
@@ -23,126 +24,133 @@ fn location(reply: &Reply) -> String {
     reply.header("location").unwrap().to_owned()
 }
 
+/// A webhook on a receiver, as its page has it.
+struct Added<'a> {
+    server: &'a Server,
+    browser: Browser<'a>,
+    /// A page with a form, and with it the form's token.
+    page: Reply,
+    instance: InstanceId,
+    /// The path of its page.
+    path: String,
+    key: WebhookSecret,
+}
+
+impl<'a> Added<'a> {
+    /// Adds one by its form, and reads its secret off the page that follows, which no other page has.
+    async fn by_form(server: &'a Server, url: &str) -> Self {
+        let instance = server.instance().await.id;
+        let browser = Browser::signed_in(server).await;
+        let all = format!("/i/{instance}/webhooks");
+        let page = browser.get(&all).await.ok();
+        let fields = [
+            ("url", url),
+            ("event", "v1.DeviceBound"),
+            ("event", "v1.DeviceRegistered"),
+            ("scheme", "beams"),
+            ("custom_data", "{\"app\": \"<b>\"}"),
+        ];
+        let added = browser.submit(&page, &all, &fields).await.ok();
+        let record = server.app.store().webhooks(instance).await.unwrap();
+        assert_eq!(record[0].events.iter().count(), 2);
+        let path = format!("{all}/{}", record[0].id);
+        assert!(added.body.contains(&path));
+        let (_, rest) = added.body.split_once("<dt>Secret</dt>").unwrap();
+        let secret = rest.split("<code>").nth(1).unwrap();
+        let secret = secret.split('<').next().unwrap();
+        for path in [&all, &path] {
+            let page = browser.get(path).await.ok();
+            assert!(!page.body.contains(secret), "shown once");
+            assert!(!page.body.contains("<b>"));
+        }
+        Self {
+            server,
+            key: WebhookSecret::parse(Scheme::Beams, secret).unwrap(),
+            browser,
+            page,
+            instance,
+            path,
+        }
+    }
+
+    async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.browser.submit(&self.page, path, fields).await
+    }
+
+    /// Sends a form of its page, and follows to where that leads.
+    async fn go(&self, deed: &str, fields: &[(&str, &str)]) -> Reply {
+        let reply = self.submit(&format!("{}/{deed}", self.path), fields).await;
+        self.browser.get(&location(&reply)).await.ok()
+    }
+
+    /// Waits until a page has all these texts.
+    async fn says(&self, path: &str, texts: &[&str]) {
+        until(&format!("{path} says {texts:?}"), async || {
+            let page = self.browser.get(path).await.ok();
+            let has_all = texts.iter().all(|text| page.body.contains(text));
+            has_all.then_some(())
+        })
+        .await;
+    }
+
+    /// What was done with it, by the audit log.
+    async fn deeds(&self) -> Vec<String> {
+        let filter = AuditFilter {
+            instance: Some(self.instance),
+            ..AuditFilter::default()
+        };
+        let log = self.server.app.store().audit_page(filter, None, 100).await;
+        let deeds = log.unwrap().into_iter().rev();
+        let deeds = deeds.filter_map(|one| {
+            let deed = one.entry.action.strip_prefix("webhook.")?;
+            Some(deed.to_owned())
+        });
+        deeds.collect()
+    }
+}
+
 #[tokio::test]
 async fn one_is_added_tried_repaired_and_removed() {
     let receiver = Receiver::start(Kind::Plain).await;
     let server = Server::start_with(&[LOOPBACK]).await;
-    let instance = server.instance().await;
-    let browser = Browser::signed_in(&server).await;
-    let all = format!("/i/{}/webhooks", instance.id);
-    let page = browser.get(&all).await.ok();
-    let broken = receiver.url("/redirect");
-    let fields = [
-        ("url", broken.as_str()),
-        ("event", "v1.DeviceBound"),
-        ("event", "v1.DeviceRegistered"),
-        ("scheme", "beams"),
-        ("custom_data", "{\"app\": \"<b>\"}"),
-    ];
-    let added = browser.submit(&page, &all, &fields).await.ok();
-    let record = server
-        .app
-        .store()
-        .webhooks(instance.id)
-        .await
-        .unwrap()
-        .remove(0);
-    assert_eq!(record.events.iter().count(), 2);
-    let webhook = format!("{all}/{}", record.id);
-    assert!(added.body.contains(&webhook));
-    let (_, rest) = added.body.split_once("<dt>Secret</dt>").unwrap();
-    let secret = rest
-        .split("<code>")
-        .nth(1)
-        .unwrap()
-        .split('<')
-        .next()
-        .unwrap();
-    let key = WebhookSecret::parse(Scheme::Beams, secret).unwrap();
-    for path in [&all, &webhook] {
-        let page = browser.get(path).await.ok();
-        assert!(!page.body.contains(secret), "shown once");
-        assert!(!page.body.contains("<b>"));
-    }
+    let webhook = Added::by_form(&server, &receiver.url("/redirect")).await;
+    let failed = format!("{}?state=failed", webhook.path);
 
     // The test fails; its page says so.
-    let test = browser.submit(&page, &format!("{webhook}/test"), &[]).await;
+    let test = webhook.submit(&format!("{}/test", webhook.path), &[]).await;
     let delivery = location(&test);
     let delivery = delivery.split('?').next().unwrap();
     let refused = receiver.next("/redirect").await;
-    until("the page tells of the attempt", async || {
-        let page = browser.get(delivery).await.ok();
-        page.body.contains("status_302").then_some(())
-    })
-    .await;
-    let listed = browser.get(&format!("{webhook}?state=waiting")).await.ok();
-    assert!(listed.body.contains(delivery) && listed.body.contains("302"));
-    assert!(listed.body.contains("Every request has failed since"));
-    let failed = browser.get(&format!("{webhook}?state=failed")).await.ok();
-    assert!(failed.body.contains("None in this state"));
+    webhook.says(delivery, &["status_302"]).await;
+    let waiting = format!("{}?state=waiting", webhook.path);
+    let texts = [delivery, "302", "Every request has failed since"];
+    webhook.says(&waiting, &texts).await;
+    webhook.says(&failed, &["None in this state"]).await;
 
     // Disabled, it gives up what waits; repaired and enabled, it is told again.
-    let go = async |deed: &str, fields: &[(&str, &str)]| {
-        let reply = browser
-            .submit(&page, &format!("{webhook}/{deed}"), fields)
-            .await;
-        browser.get(&location(&reply)).await.ok()
-    };
-    let disabled = go("disable", &[]).await;
+    let disabled = webhook.go("disable", &[]).await;
     assert!(disabled.body.contains("by hand"), "why it is disabled");
-    let again = browser
-        .submit(&page, &format!("{webhook}/replay-failed"), &[])
-        .await;
-    assert_eq!(again.status, 409);
-    until("it is given up", async || {
-        let page = browser.get(&format!("{webhook}?state=failed")).await.ok();
-        page.body.contains(delivery).then_some(())
-    })
-    .await;
+    let again = format!("{}/replay-failed", webhook.path);
+    assert_eq!(webhook.submit(&again, &[]).await.status, 409);
+    webhook.says(&failed, &[delivery]).await;
     let repaired = receiver.url("/ok");
-    let changed = go("change", &[("url", &repaired), ("event", "v1.DeviceBound")]).await;
+    let fields = [("url", repaired.as_str()), ("event", "v1.DeviceBound")];
+    let changed = webhook.go("change", &fields).await;
     assert!(changed.body.contains(&repaired));
-    go("enable", &[]).await;
-    let replayed = browser
-        .submit(&page, &format!("{delivery}/replay"), &[])
-        .await;
+    webhook.go("enable", &[]).await;
+    webhook.submit(&format!("{delivery}/replay"), &[]).await;
     let told = receiver.next("/ok").await;
-    let id = told.header("webhook-request-id-uuid").to_owned();
-    assert_eq!(id, refused.header("webhook-request-id-uuid"));
-    assert_eq!(told.header("webhook-signature"), key.sign_beams(&told.body));
-    let page_of_it = browser.get(&location(&replayed)).await.ok();
-    assert!(page_of_it.body.contains("Test"), "{page_of_it:?}");
-    until("both attempts are told", async || {
-        let page = browser.get(delivery).await.ok();
-        let both = page.body.contains("status_302") && page.body.contains(">200<");
-        both.then_some(())
-    })
-    .await;
-    let removed = go("remove", &[]).await;
-    assert!(removed.body.contains("Nobody is told yet"));
-    assert_eq!(browser.get(&webhook).await.status, 404);
+    let id = "webhook-request-id-uuid";
+    assert_eq!(told.header(id), refused.header(id));
+    let signature = webhook.key.sign_beams(&told.body);
+    assert_eq!(told.header("webhook-signature"), signature);
+    webhook.says(delivery, &["status_302", ">200<"]).await;
 
-    let filter = AuditFilter {
-        instance: Some(instance.id),
-        ..AuditFilter::default()
-    };
-    let log = server.app.store().audit_page(filter, None, 100).await;
-    let log = log.unwrap();
-    let deeds = log.iter().rev().map(|entry| entry.entry.action.as_str());
-    let deeds: Vec<&str> = deeds.filter(|deed| deed.starts_with("webhook.")).collect();
-    assert_eq!(
-        deeds,
-        [
-            "webhook.add",
-            "webhook.test",
-            "webhook.disable",
-            "webhook.replay_failed",
-            "webhook.change",
-            "webhook.enable",
-            "webhook.replay",
-            "webhook.remove"
-        ]
-    );
+    let removed = webhook.go("remove", &[]).await;
+    assert!(removed.body.contains("Nobody is told yet"));
+    assert_eq!(webhook.browser.get(&webhook.path).await.status, 404);
+    let deeds = "add test disable replay_failed change enable replay remove";
+    assert_eq!(webhook.deeds().await.join(" "), deeds);
 }
 
 #[tokio::test]
