@@ -10,6 +10,7 @@ use store::StoreError;
 use store::administration::{
     AdminTokenId, AdminTokenRecord, Administration, AuditEntry, AuditFilter, AuditId, AuditOutcome,
     DeviceFilter, Forgotten, ListedDevice, ListedUser, NewAdminToken, NewAuditEntry, TracePage,
+    Unbound,
 };
 use store::lookup::PublishCursor;
 
@@ -41,6 +42,7 @@ through! {
         instance: InstanceId, filter: DeviceFilter, after: DeviceOrdinal, limit: usize
     ) -> Vec<ListedDevice>;
     fn recipient(instance: InstanceId, id: DeviceId) -> Option<Recipient>;
+    fn unbind_device(instance: InstanceId, id: DeviceId) -> Unbound;
     fn list_users(
         instance: InstanceId, prefix: &str, after: Option<UserId>, limit: usize
     ) -> Vec<ListedUser>;

@@ -11,7 +11,7 @@ use store::StoreError;
 use store::publishes::{Fence, Lease, Settled};
 use store::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
-    RequestReport, RequestState, WebhookNumber, WebhookRecord, Webhooks,
+    RequestReport, RequestState, WebhookChange, WebhookNumber, WebhookRecord, Webhooks,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ through! {
     fn add_webhook(instance: InstanceId, new: NewWebhook, webhooks_max: usize) -> bool;
     fn webhooks(instance: InstanceId) -> Vec<WebhookRecord>;
     fn remove_webhook(instance: InstanceId, id: WebhookId) -> bool;
+    fn change_webhook(instance: InstanceId, id: WebhookId, change: WebhookChange) -> bool;
     fn set_webhook(instance: InstanceId, id: WebhookId, disabled: Option<Disabled>) -> bool;
     fn test_webhook(instance: InstanceId, id: WebhookId, payload: String) -> Option<Uuid>;
     fn due_webhooks(now: Timestamp, limit: usize) -> Vec<DueWebhook>;
@@ -47,6 +48,7 @@ through! {
     fn webhook_requests(
         instance: InstanceId, id: WebhookId, state: Option<RequestState>, before: Option<RequestNumber>, limit: usize
     ) -> Option<Vec<RequestReport>>;
+    fn webhook_request(instance: InstanceId, webhook: WebhookId, id: Uuid) -> Option<RequestReport>;
     fn replay_request(instance: InstanceId, webhook: WebhookId, id: Uuid, now: Timestamp) -> bool;
     fn tend_webhooks(care: Care) -> u64;
     fn webhook_depth() -> u64;
