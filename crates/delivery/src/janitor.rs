@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::idempotency::IDEMPOTENCY_KEPT;
+use store::activity::Day;
 use store::cluster::Duty;
 use store::publishes::Lease;
 use store::{Store, StoreError};
@@ -90,9 +91,18 @@ impl Janitor {
             store.prune_audit(before, KEYS_LENGTH)
         })
         .await;
+        let before = now.before(keep.events);
+        self.all("old reports", || store.prune_events(before, BATCH_LENGTH))
+            .await;
+        // Whole days, so that what is told of one by the hour is all of it.
+        let before = Day::of(now.before(keep.hours)).begins();
+        self.all("old hours' counts of reports", || {
+            store.roll_up_events(before, KEYS_LENGTH)
+        })
+        .await;
         let before = now.before(keep.insights);
         self.all("old counts of reports", || {
-            store.prune_event_hours(before, KEYS_LENGTH)
+            store.prune_event_counts(before, KEYS_LENGTH)
         })
         .await;
         let before = now.before(IDEMPOTENCY_KEPT);

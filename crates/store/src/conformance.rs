@@ -14,6 +14,7 @@
     reason = "a suite fails by panicking, and the names of its tests say what they check"
 )]
 
+pub mod activity;
 pub mod administration;
 pub mod audience;
 pub mod bindings;
@@ -48,6 +49,9 @@ pub mod world;
 macro_rules! store_conformance {
     ($fresh:ident) => {
         $crate::store_conformance!(@all $fresh;
+            activity:
+                a_device_is_active_on_the_days_on_which_it_shows,
+                devices_are_counted_and_found_alike;
             instances:
                 unknown_instances_are_told,
                 unknown_instances_have_nothing,
@@ -205,11 +209,15 @@ macro_rules! store_conformance {
             events:
                 an_event_counts_once,
                 an_event_of_a_stranger_does_not_count,
-                events_outlive_their_device;
+                events_outlive_their_device,
+                the_events_of_a_publish_are_listed,
+                whatever_comes_at_once_counts_once,
+                reports_go_before_their_publish_and_count_no_more;
             insights:
                 what_counts_for_a_publish_counts_for_its_hour,
                 old_hours_are_forgotten_and_no_others,
-                a_deleted_instance_has_no_hours;
+                a_deleted_instance_has_no_hours,
+                hours_are_added_up_by_day_and_nothing_is_lost;
             replays:
                 what_cannot_be_replayed_is_told,
                 exactly_what_failed_is_sent_again,

@@ -15,6 +15,7 @@
 //! - **Bounded**: a call holds memory and time in proportion to its arguments and its answer, never to the size of the
 //!   store; where it cannot finish soon it fails with [`StoreError::Busy`].
 
+pub mod activity;
 pub mod administration;
 pub mod cluster;
 #[cfg(feature = "conformance")]
@@ -227,6 +228,7 @@ pub trait Store:
         instance: InstanceId,
         id: DeviceId,
         interests: Vec<InterestName>,
+        now: Timestamp,
     ) -> Result<Changed, StoreError>;
 
     /// Subscribes a device to an interest, unless it would have more than `interests_max`.
@@ -236,6 +238,7 @@ pub trait Store:
         id: DeviceId,
         interest: InterestName,
         interests_max: usize,
+        now: Timestamp,
     ) -> Result<Changed, StoreError>;
 
     /// Unsubscribes a device from an interest.
@@ -244,6 +247,7 @@ pub trait Store:
         instance: InstanceId,
         id: DeviceId,
         interest: InterestName,
+        now: Timestamp,
     ) -> Result<Changed, StoreError>;
 
     /// Imports devices, in order, in one transaction: registers those whose gateway token is unknown, brings the others up to

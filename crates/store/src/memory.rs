@@ -204,8 +204,9 @@ impl Store for MemoryStore {
         instance: InstanceId,
         id: DeviceId,
         interests: Vec<InterestName>,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        self.step(|state| state.set_interests(instance, id, &interests))
+        self.step(|state| state.set_interests(instance, id, &interests, now))
     }
 
     async fn add_interest(
@@ -214,8 +215,9 @@ impl Store for MemoryStore {
         id: DeviceId,
         interest: InterestName,
         interests_max: usize,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        self.step(|state| state.add_interest(instance, id, interest, interests_max))
+        self.step(|state| state.add_interest(instance, id, interest, interests_max, now))
     }
 
     async fn remove_interest(
@@ -223,8 +225,9 @@ impl Store for MemoryStore {
         instance: InstanceId,
         id: DeviceId,
         interest: InterestName,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        self.step(|state| state.remove_interest(instance, id, &interest))
+        self.step(|state| state.remove_interest(instance, id, &interest, now))
     }
 
     async fn import_devices(

@@ -6,6 +6,7 @@
 //! as plain functions on a session that run inside a transaction somebody else began.
 
 mod accept;
+mod activity;
 mod administration;
 mod audience;
 mod audit;
@@ -60,8 +61,7 @@ use group::Group;
 use pool::Sessions;
 
 use crate::StoreError;
-use crate::publishes::Plan;
-use crate::publishes::Settled;
+use crate::publishes::{Event, Plan, Recorded, Settled};
 use crate::stored::Stored;
 use crate::stored::cache::PublishCache;
 
@@ -103,6 +103,7 @@ pub struct PostgresStore {
     sessions: Sessions,
     creating: Group<together::Request, publishes::Outcome>,
     settling: Group<settlement::Call, Settled>,
+    reporting: Group<Vec<Event>, Vec<Recorded>>,
     bell: Bell,
     cache: PublishCache,
 }
@@ -131,6 +132,9 @@ impl PostgresStore {
             }),
             settling: Group::new(settings.queue_length, |s, calls| {
                 Box::pin(settlement::last_pages(s, calls))
+            }),
+            reporting: Group::new(settings.queue_length, |s, calls| {
+                Box::pin(events::together(s, calls))
             }),
             bell: Bell::hang(config, tls),
             cache: PublishCache::new(settings.publishes_cached),

@@ -322,7 +322,7 @@ pub enum Recorded {
     New,
     /// The device had reported it before; counted once.
     Repeated,
-    /// The instance has no such publish or device; not counted.
+    /// The instance has no such publish or device, or what was reported of the publish is not kept any more; not counted.
     Unknown,
 }
 

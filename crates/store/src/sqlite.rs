@@ -6,6 +6,7 @@
 //! inside a transaction somebody else began.
 
 mod accept;
+mod activity;
 mod administration;
 mod audience;
 mod audit;

@@ -62,7 +62,9 @@ async fn write_for_ever(store: &SqliteStore, instance: InstanceId, lane: usize) 
         let registered = store.register_device(registration, fresh, NOW).await;
         let id = registered.expect("a device").id;
         let interests = ["a", "b", "c"].map(|name| InterestName::parse(name).expect("a name"));
-        let set = store.set_interests(instance, id, interests.to_vec()).await;
+        let set = store
+            .set_interests(instance, id, interests.to_vec(), Timestamp::from_secs(0))
+            .await;
         assert_eq!(set.expect("set"), store::devices::Changed::Done);
         println!("done {id}");
     }

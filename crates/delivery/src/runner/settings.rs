@@ -69,7 +69,11 @@ pub struct Keep {
     pub names: Duration,
     /// The audit log.
     pub audit: Duration,
-    /// How much was reported in each hour.
+    /// What devices reported of publishes that finished.
+    pub events: Duration,
+    /// How much was reported in each hour, before it is added up by day.
+    pub hours: Duration,
+    /// How much was reported on each day.
     pub insights: Duration,
 }
 
@@ -81,6 +85,8 @@ impl Default for Keep {
             payloads: 30 * DAY,
             names: 30 * DAY,
             audit: 365 * DAY,
+            events: 30 * DAY,
+            hours: 30 * DAY,
             insights: 400 * DAY,
         }
     }

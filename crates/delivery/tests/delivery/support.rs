@@ -177,7 +177,7 @@ impl World {
         let interest = InterestName::parse(interest).unwrap();
         let changed = self
             .store
-            .add_interest(self.instance, device, interest, 5000)
+            .add_interest(self.instance, device, interest, 5000, self.clock.now())
             .await
             .unwrap();
         assert_eq!(changed, Changed::Done);

@@ -17,10 +17,11 @@ use domain::payload::Values;
 use domain::publish::{Audience, PublishId};
 use domain::seal::Sealed;
 use domain::user::UserId;
+use store::activity::{CountedDevices, Day, FoundDevices, WantedDevices};
 use store::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
 use store::console::{Addressee, Console, Trace, TraceNumber, Watched};
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
-use store::insights::{EventHour, Insights};
+use store::insights::{EventDay, EventHour, Insights, ListedEvent};
 use store::instances::{
     CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
 };
@@ -30,8 +31,8 @@ use store::lookup::{
     PublishState, Replayed, UserOutcome,
 };
 use store::publishes::{
-    Accepted, Event, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth, Recorded,
-    RetryBatch, RetryId, Settled, Settlement,
+    Accepted, Event, EventKind, Fence, Job, JobId, Lease, NewPublish, Once, Page, Plan, QueueDepth,
+    Recorded, RetryBatch, RetryId, Settled, Settlement,
 };
 use store::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 use store::{Store, StoreError};
@@ -183,11 +184,15 @@ through! {
     fn interests(
         instance: InstanceId, id: DeviceId, after: Option<InterestName>, limit: usize
     ) -> Option<InterestPage>;
-    fn set_interests(instance: InstanceId, id: DeviceId, interests: Vec<InterestName>) -> Changed;
-    fn add_interest(
-        instance: InstanceId, id: DeviceId, interest: InterestName, interests_max: usize
+    fn set_interests(
+        instance: InstanceId, id: DeviceId, interests: Vec<InterestName>, now: Timestamp
     ) -> Changed;
-    fn remove_interest(instance: InstanceId, id: DeviceId, interest: InterestName) -> Changed;
+    fn add_interest(
+        instance: InstanceId, id: DeviceId, interest: InterestName, interests_max: usize, now: Timestamp
+    ) -> Changed;
+    fn remove_interest(
+        instance: InstanceId, id: DeviceId, interest: InterestName, now: Timestamp
+    ) -> Changed;
     fn import_devices(
         instance: InstanceId, devices: Arc<[DeviceImport]>, rules: ImportRules, now: Timestamp
     ) -> Vec<Imported>;
@@ -301,9 +306,72 @@ impl Insights for FaultyStore {
             .await
     }
 
-    async fn prune_event_hours(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.call(self.world.store.prune_event_hours(before, limit))
+    async fn event_days(
+        &self,
+        instance: InstanceId,
+        from: Day,
+        until: Day,
+    ) -> Result<Vec<EventDay>, StoreError> {
+        self.call(self.world.store.event_days(instance, from, until))
             .await
+    }
+
+    async fn roll_up_events(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.roll_up_events(before, limit))
+            .await
+    }
+
+    async fn prune_event_counts(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.prune_event_counts(before, limit))
+            .await
+    }
+
+    async fn prune_events(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.prune_events(before, limit))
+            .await
+    }
+
+    async fn publish_events(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+        kind: EventKind,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<Option<Vec<ListedEvent>>, StoreError> {
+        let events = self
+            .world
+            .store
+            .publish_events(instance, id, kind, after, limit);
+        self.call(events).await
+    }
+
+    async fn count_devices(
+        &self,
+        instance: InstanceId,
+        today: Day,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<CountedDevices, StoreError> {
+        let counted = self
+            .world
+            .store
+            .count_devices(instance, today, after, limit);
+        self.call(counted).await
+    }
+
+    async fn find_devices(
+        &self,
+        instance: InstanceId,
+        wanted: WantedDevices,
+        after: DeviceOrdinal,
+        limit: usize,
+    ) -> Result<FoundDevices, StoreError> {
+        let found = self
+            .world
+            .store
+            .find_devices(instance, wanted, after, limit);
+        self.call(found).await
     }
 }
 

@@ -194,7 +194,7 @@ impl World {
             .map(|_| interest(dice.roll(self.plot.interests)))
             .collect();
         let set = interests.iter().cloned().collect();
-        let set = self.store.set_interests(instance, id, set).await;
+        let set = self.store.set_interests(instance, id, set, now).await;
         assert_eq!(set.unwrap(), Changed::Done);
         let user = (dice.roll(3) > 0).then(|| user(dice.roll(self.plot.users)));
         if let Some(user) = &user {

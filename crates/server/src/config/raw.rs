@@ -127,6 +127,8 @@ struct RawWebhooks {
 #[serde(deny_unknown_fields)]
 struct RawRetention {
     publishes_days: i64,
+    events_days: i64,
+    hours_days: i64,
     insights_days: i64,
     payloads_days: i64,
     users_days: i64,
@@ -354,6 +356,8 @@ fn keep(raw: &RawRetention) -> Result<Keep, ConfigError> {
         payloads: days("retention.payloads_days", raw.payloads_days)?,
         names: days("retention.users_days", raw.users_days)?,
         audit: days("retention.audit_days", raw.audit_days)?,
+        events: days("retention.events_days", raw.events_days)?,
+        hours: days("retention.hours_days", raw.hours_days)?,
         insights: days("retention.insights_days", raw.insights_days)?,
     })
 }

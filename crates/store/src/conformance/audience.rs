@@ -158,7 +158,10 @@ pub async fn pages_match_a_naive_model(store: Arc<dyn Store>) {
         }
         let interests = mine.iter().map(|name| interest(name)).collect();
         assert_eq!(
-            store.set_interests(instance, id, interests).await.unwrap(),
+            store
+                .set_interests(instance, id, interests, at(0))
+                .await
+                .unwrap(),
             Changed::Done
         );
         for name in mine {
@@ -267,7 +270,7 @@ async fn mixed(store: &Arc<dyn Store>, instance: InstanceId, count: usize) -> Ve
         let id = device(store, instance, token(Platform::ALL[number % 3], number)).await;
         assert_eq!(
             store
-                .set_interests(instance, id, names(&["news"]))
+                .set_interests(instance, id, names(&["news"]), at(0))
                 .await
                 .unwrap(),
             Changed::Done
@@ -350,7 +353,7 @@ pub async fn a_deleted_device_is_left_out(store: Arc<dyn Store>) {
     assert!(store.delete_device(instance, ids[3]).await.unwrap());
     assert_eq!(
         store
-            .remove_interest(instance, ids[4], interest("news"))
+            .remove_interest(instance, ids[4], interest("news"), at(0))
             .await
             .unwrap(),
         Changed::Done

@@ -77,21 +77,21 @@ pub async fn unknown_devices_are_told(store: Arc<dyn Store>) {
     );
     assert_eq!(
         store
-            .set_interests(id, nobody, names(&["a"]))
+            .set_interests(id, nobody, names(&["a"]), at(0))
             .await
             .unwrap(),
         unknown
     );
     assert_eq!(
         store
-            .add_interest(id, nobody, interest("a"), 10)
+            .add_interest(id, nobody, interest("a"), 10, at(0))
             .await
             .unwrap(),
         unknown
     );
     assert_eq!(
         store
-            .remove_interest(id, nobody, interest("a"))
+            .remove_interest(id, nobody, interest("a"), at(0))
             .await
             .unwrap(),
         unknown
@@ -104,7 +104,7 @@ pub async fn a_device_is_seen_in_its_instance_only(store: Arc<dyn Store>) {
     assert!(store.device(other, id).await.unwrap().is_none());
     assert!(!store.delete_device(other, id).await.unwrap());
     assert_eq!(bind(&store, other, id, "ann").await, Bound::UnknownDevice);
-    let set = store.set_interests(other, id, vec![]).await.unwrap();
+    let set = store.set_interests(other, id, vec![], at(0)).await.unwrap();
     assert_eq!(set, Changed::UnknownDevice);
     let moved = store
         .set_gateway_token(other, id, token(Platform::Fcm, 9), at(0))
@@ -160,7 +160,7 @@ pub async fn registering_again_keeps_id_user_and_interests(store: Arc<dyn Store>
     let id = register(&store, first.clone(), 1).await.id;
     assert_eq!(
         store
-            .set_interests(instance, id, names(&["news", "a"]))
+            .set_interests(instance, id, names(&["news", "a"]), at(0))
             .await
             .unwrap(),
         Changed::Done
@@ -194,7 +194,7 @@ pub async fn the_keys_of_a_subscription_are_replaced(store: Arc<dyn Store>) {
         .id;
     assert_eq!(
         store
-            .set_interests(instance, id, names(&["news"]))
+            .set_interests(instance, id, names(&["news"]), at(0))
             .await
             .unwrap(),
         Changed::Done

@@ -114,11 +114,15 @@ pub async fn an_unknown_instance_has_no_devices(store: Arc<dyn Store>) {
             .unwrap()
             .is_none()
     );
-    let set = store.set_interests(nobody, id, names(&["x"])).await;
+    let set = store.set_interests(nobody, id, names(&["x"]), at(0)).await;
     assert_eq!(set.unwrap(), unknown);
-    let added = store.add_interest(nobody, id, interest("x"), 10).await;
+    let added = store
+        .add_interest(nobody, id, interest("x"), 10, at(0))
+        .await;
     assert_eq!(added.unwrap(), unknown);
-    let removed = store.remove_interest(nobody, id, interest("x")).await;
+    let removed = store
+        .remove_interest(nobody, id, interest("x"), at(0))
+        .await;
     assert_eq!(removed.unwrap(), unknown);
     let read = store.device(known, id).await.unwrap().unwrap();
     assert_eq!((read.user, read.registered_at), (None, at(0)));

@@ -27,14 +27,17 @@ pub async fn a_set_is_replaced(store: Arc<dyn Store>) {
     assert_eq!(of(&store, instance, id).await, names(&["a", "b", "c"]));
     assert_eq!(
         store
-            .set_interests(instance, id, names(&["d", "b"]))
+            .set_interests(instance, id, names(&["d", "b"]), at(0))
             .await
             .unwrap(),
         Changed::Done
     );
     assert_eq!(of(&store, instance, id).await, names(&["b", "d"]));
     assert_eq!(
-        store.set_interests(instance, id, vec![]).await.unwrap(),
+        store
+            .set_interests(instance, id, vec![], at(0))
+            .await
+            .unwrap(),
         Changed::Done
     );
     assert!(of(&store, instance, id).await.is_empty());
@@ -47,7 +50,7 @@ pub async fn the_same_set_again_changes_nothing(store: Arc<dyn Store>) {
     for _ in 0..2 {
         assert_eq!(
             store
-                .set_interests(instance, id, names(&["a", "b", "a"]))
+                .set_interests(instance, id, names(&["a", "b", "a"]), at(0))
                 .await
                 .unwrap(),
             Changed::Done
@@ -62,7 +65,7 @@ pub async fn adding_and_removing_are_idempotent(store: Arc<dyn Store>) {
     for _ in 0..2 {
         assert_eq!(
             store
-                .add_interest(instance, id, interest("a"), 10)
+                .add_interest(instance, id, interest("a"), 10, at(0))
                 .await
                 .unwrap(),
             Changed::Done
@@ -72,7 +75,7 @@ pub async fn adding_and_removing_are_idempotent(store: Arc<dyn Store>) {
     for _ in 0..2 {
         assert_eq!(
             store
-                .remove_interest(instance, id, interest("a"))
+                .remove_interest(instance, id, interest("a"), at(0))
                 .await
                 .unwrap(),
             Changed::Done
@@ -86,7 +89,7 @@ pub async fn the_limit_refuses_one_more(store: Arc<dyn Store>) {
     let id = subscriber(&store, instance, 1, &["a", "b"]).await;
     let add = async |name| {
         store
-            .add_interest(instance, id, interest(name), 2)
+            .add_interest(instance, id, interest(name), 2, at(0))
             .await
             .unwrap()
     };
@@ -95,7 +98,7 @@ pub async fn the_limit_refuses_one_more(store: Arc<dyn Store>) {
     assert_eq!(of(&store, instance, id).await, names(&["a", "b"]));
     assert_eq!(
         store
-            .remove_interest(instance, id, interest("a"))
+            .remove_interest(instance, id, interest("a"), at(0))
             .await
             .unwrap(),
         Changed::Done
@@ -110,7 +113,10 @@ pub async fn concurrent_adds_never_exceed_the_limit(store: Arc<dyn Store>) {
         let store = Arc::clone(&store);
         async move {
             let name = interest(&format!("i{number}"));
-            store.add_interest(instance, id, name, 25).await.unwrap()
+            store
+                .add_interest(instance, id, name, 25, at(0))
+                .await
+                .unwrap()
         }
     });
     let added = all(calls).await;
@@ -133,7 +139,7 @@ pub async fn names_are_case_sensitive_and_by_bytes(store: Arc<dyn Store>) {
     );
     assert_eq!(
         store
-            .remove_interest(instance, id, interest("z"))
+            .remove_interest(instance, id, interest("z"), at(0))
             .await
             .unwrap(),
         Changed::Done
@@ -148,7 +154,7 @@ pub async fn pages_are_ascending_and_complete(store: Arc<dyn Store>) {
     let set: Vec<InterestName> = set.into_iter().collect();
     assert_eq!(
         store
-            .set_interests(instance, id, set.clone())
+            .set_interests(instance, id, set.clone(), at(0))
             .await
             .unwrap(),
         Changed::Done
@@ -199,9 +205,15 @@ pub async fn pages_stay_right_while_the_set_changes(store: Arc<dyn Store>) {
         for number in 0..3 {
             let name = interest(&format!("stays{:02}-{number}", dice.roll(40)));
             let changed = if dice.roll(2) == 0 {
-                store.add_interest(instance, id, name, 5000).await.unwrap()
+                store
+                    .add_interest(instance, id, name, 5000, at(0))
+                    .await
+                    .unwrap()
             } else {
-                store.remove_interest(instance, id, name).await.unwrap()
+                store
+                    .remove_interest(instance, id, name, at(0))
+                    .await
+                    .unwrap()
             };
             assert_eq!(changed, Changed::Done);
         }
@@ -223,7 +235,7 @@ pub async fn interests_of_two_instances_are_two(store: Arc<dyn Store>) {
     assert_eq!(all_of(&store, &job, 10).await.len(), 1);
     assert_eq!(
         store
-            .remove_interest(mine, id, interest("news"))
+            .remove_interest(mine, id, interest("news"), at(0))
             .await
             .unwrap(),
         Changed::Done

@@ -287,7 +287,7 @@ pub async fn an_audience_is_counted_once_each(store: Arc<dyn Store>) {
         } else {
             &["sport"]
         };
-        let set = store.set_interests(mine, id, names(interests)).await;
+        let set = store.set_interests(mine, id, names(interests), at(0)).await;
         assert_eq!(set.unwrap(), Changed::Done);
         bound(&store, mine, id, ["ann", "bob"][usize::from(number > 0)]).await;
     }

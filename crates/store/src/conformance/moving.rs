@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::webhooks::webhook;
 use super::world::*;
 use crate::Store;
+use crate::activity::Day;
 use crate::administration::AuditFilter;
 use crate::cluster::{Presence, TokenName};
 use crate::instances::NewCredential;
@@ -156,17 +157,21 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
     assert!(store.delete_device(instance, gone).await.unwrap());
 
     let running = run_half(store, instance).await;
-    let event = Event {
+    let event = |kind, received| Event {
         instance,
         publish: running,
         device: devices[0],
-        kind: EventKind::Open,
+        kind,
         at: at(3),
-        received: at(3),
+        received,
         user: None,
     };
-    let recorded = store.record_events(vec![event]).await.unwrap();
-    assert_eq!(recorded, [Recorded::New]);
+    // One that stands by the day, and one that stands by the hour.
+    let recorded = store.record_events(vec![event(EventKind::Open, at(3))]);
+    assert_eq!(recorded.await.unwrap(), [Recorded::New]);
+    assert_eq!(store.roll_up_events(at(86_400), 10).await.unwrap(), 1);
+    let recorded = store.record_events(vec![event(EventKind::Delivery, at(86_400))]);
+    assert_eq!(recorded.await.unwrap(), [Recorded::New]);
     let mut later = publish(instance, &[Platform::Fcm]);
     Arc::get_mut(&mut later).unwrap().send_at = at(1000);
     let new = |publish, audience, once| NewPublish {
@@ -260,6 +265,14 @@ pub async fn everything_moves(source: Arc<dyn Moving>, target: Arc<dyn Moving>) 
         )
     };
     assert_eq!(log(&from).await, log(&to).await);
+    let (first, today) = (Day::of(at(0)), Day::of(at(86_400)));
+    let insights = async |store: &Arc<dyn Store>| {
+        let days = store.event_days(instance, first, today).await.unwrap();
+        assert_eq!(days.len(), 2);
+        let counted = store.count_devices(instance, today, DeviceOrdinal(0), DEVICES * 2);
+        (days, counted.await.unwrap())
+    };
+    assert_eq!(insights(&from).await, insights(&to).await);
     let repeated = to.repeated_publish(instance, filled.once.clone()).await;
     assert_eq!(repeated.unwrap(), Some(filled.cancelled));
     goes_on(&to, &filled).await;

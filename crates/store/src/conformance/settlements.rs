@@ -31,7 +31,7 @@ async fn one_device(
     let id = device(store, instance, token(platform, 1)).await;
     assert_eq!(
         store
-            .set_interests(instance, id, names(&["news"]))
+            .set_interests(instance, id, names(&["news"]), at(0))
             .await
             .unwrap(),
         Changed::Done

@@ -147,7 +147,7 @@ pub async fn subscriber(
 ) -> DeviceId {
     let id = device(store, instance, token(Platform::Fcm, number)).await;
     let set = store
-        .set_interests(instance, id, names(interests))
+        .set_interests(instance, id, names(interests), at(0))
         .await
         .unwrap();
     assert_eq!(set, Changed::Done);

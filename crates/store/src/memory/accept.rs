@@ -253,5 +253,6 @@ fn row(instance: i64, publish: Arc<Publish>, target: Target) -> PublishRow {
         reported: [0; 2],
         has_payload: true,
         has_names: true,
+        has_events: true,
     }
 }

@@ -249,7 +249,7 @@ impl State {
         AuditId(number)
     }
 
-    fn listed(&self, number: i64, device: &Device) -> ListedDevice {
+    pub(super) fn listed(&self, number: i64, device: &Device) -> ListedDevice {
         let user = device.user.and_then(|user| self.users.rows.get(&user));
         ListedDevice {
             ordinal: DeviceOrdinal(number),
@@ -321,7 +321,7 @@ impl State {
         users.take(limit).collect()
     }
 
-    fn finished_before(
+    pub(super) fn finished_before(
         &self,
         before: Timestamp,
         limit: usize,

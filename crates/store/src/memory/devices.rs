@@ -13,6 +13,7 @@ use domain::webhook::{Removal, WebhookEvent};
 
 use super::state::{Device, State};
 use crate::StoreError;
+use crate::activity::{Activity, Day};
 use crate::administration::Unbound;
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 
@@ -42,6 +43,7 @@ impl State {
             device.metadata = registration.metadata;
             device.registered_at = now;
             device.given_again = true;
+            device.activity = device.activity.touched(Day::of(now));
             let id = device.id;
             return Ok(Registered {
                 id,
@@ -62,6 +64,7 @@ impl State {
             created_at: now,
             registered_at: now,
             given_again: false,
+            activity: Activity::default().touched(Day::of(now)),
         });
         self.raise_registered(instance, id);
         Ok(Registered {
@@ -69,6 +72,13 @@ impl State {
             new: true,
             interests: Vec::new(),
         })
+    }
+
+    /// Writes down that a device is active.
+    pub(super) fn touch(&mut self, device: i64, now: Timestamp) {
+        if let Some(device) = self.devices.rows.get_mut(&device) {
+            device.activity = device.activity.touched(Day::of(now));
+        }
     }
 
     pub(super) fn device_record(&self, instance: InstanceId, id: DeviceId) -> Option<DeviceRecord> {
@@ -146,6 +156,7 @@ impl State {
             }
         }
         self.change_token(number, token);
+        self.touch(number, now);
         Changed::Done
     }
 
@@ -164,11 +175,11 @@ impl State {
         let known = self.user(of, &user);
         let bound = self.devices.rows.get(&number).and_then(|d| d.user);
         if bound.is_some() {
-            return if bound == known {
-                Bound::Done
-            } else {
-                Bound::ToAnotherUser
-            };
+            if bound != known {
+                return Bound::ToAnotherUser;
+            }
+            self.touch(number, now);
+            return Bound::Done;
         }
         let has = known.map_or(0, |user| self.count_devices(user, id.platform()));
         if has >= devices_max as usize {
@@ -179,6 +190,7 @@ impl State {
             device.user = Some(number_of_user);
             device.bound_at = Some(now);
         }
+        self.touch(number, now);
         let event = WebhookEvent::DeviceBound {
             instance,
             device: id,
@@ -298,10 +310,12 @@ impl State {
         instance: InstanceId,
         id: DeviceId,
         wanted: &[InterestName],
+        now: Timestamp,
     ) -> Changed {
         let Some(device) = self.device(instance, id) else {
             return Changed::UnknownDevice;
         };
+        self.touch(device, now);
         let of = self.instance(instance).unwrap_or_default();
         let had = self.named_interests(device);
         for name in wanted {
@@ -321,10 +335,12 @@ impl State {
         id: DeviceId,
         name: InterestName,
         interests_max: usize,
+        now: Timestamp,
     ) -> Changed {
         let Some(device) = self.device(instance, id) else {
             return Changed::UnknownDevice;
         };
+        self.touch(device, now);
         let had = self.named_interests(device);
         if had.contains_key(&name) {
             return Changed::Done;
@@ -342,10 +358,12 @@ impl State {
         instance: InstanceId,
         id: DeviceId,
         name: &InterestName,
+        now: Timestamp,
     ) -> Changed {
         let Some(device) = self.device(instance, id) else {
             return Changed::UnknownDevice;
         };
+        self.touch(device, now);
         if let Some(interest) = self.named_interests(device).get(name) {
             self.unsubscribe(*interest, device);
         }

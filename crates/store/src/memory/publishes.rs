@@ -134,12 +134,19 @@ impl State {
         let (Some(device), Some(row)) = (device, row) else {
             return Recorded::Unknown;
         };
+        if !row.has_events {
+            return Recorded::Unknown;
+        }
         let is_open = event.kind == EventKind::Open;
-        if row.events.contains_key(&(is_open, device)) {
+        let is_new = !row.events.contains_key(&(is_open, device));
+        if is_new {
+            row.events.insert((is_open, device), event.at);
+            row.reported[usize::from(is_open)] += 1;
+        }
+        self.touch(device, event.received);
+        if !is_new {
             return Recorded::Repeated;
         }
-        row.events.insert((is_open, device), event.at);
-        row.reported[usize::from(is_open)] += 1;
         let hour = hour_of(event.received);
         let key = (event.instance, hour, event.device.platform(), is_open);
         *self.event_hours.entry(key).or_default() += 1;

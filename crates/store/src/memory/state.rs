@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::console::Trails;
 use super::webhooks::{RequestRow, WebhookRow};
 use crate::StoreError;
+use crate::activity::{Activity, Day};
 use crate::administration::{AdminTokenRecord, AuditEntry};
 use crate::instances::InstanceRecord;
 use crate::lists::Listed;
@@ -74,6 +75,7 @@ pub(super) struct Device {
     pub(super) registered_at: Timestamp,
     /// Whether a registration was answered with its id although it was there before.
     pub(super) given_again: bool,
+    pub(super) activity: Activity,
 }
 
 impl Device {
@@ -116,6 +118,8 @@ pub(super) struct PublishRow {
     /// Whether what it carries, and whom it named, is still there.
     pub(super) has_payload: bool,
     pub(super) has_names: bool,
+    /// Whether what was reported of it is.
+    pub(super) has_events: bool,
 }
 
 impl PublishRow {
@@ -199,6 +203,7 @@ pub(super) struct State {
     pub(super) lists: Table<ListRow>,
     /// How often something was reported: by instance, hour, platform, and whether it was an open.
     pub(super) event_hours: BTreeMap<(InstanceId, Timestamp, Platform, bool), u64>,
+    pub(super) event_days: BTreeMap<(InstanceId, Day, Platform, bool), u64>,
     pub(super) nodes: super::cluster::Nodes,
     pub(super) admin_tokens: Table<AdminTokenRecord>,
     pub(super) audit: Table<AuditEntry>,

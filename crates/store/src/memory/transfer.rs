@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::state::{Device, State};
 use crate::StoreError;
+use crate::activity::Activity;
 use crate::transfer::{
     DeviceImport, DevicesPage, ExportedDevice, ImportRefusal, ImportRules, Imported,
 };
@@ -105,6 +106,7 @@ impl State {
                 created_at: now,
                 registered_at,
                 given_again: false,
+                activity: Activity::default(),
             })
         });
         let missing = self.missing_interests(number, line);

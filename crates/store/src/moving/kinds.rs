@@ -68,7 +68,7 @@ kinds! {
     /// Devices.
     Devices "devices" 2000: instance Int, device Int, id Uuid, platform Text, identity Text, keys Bytes, bundle_id Text,
         environment Text, metadata Text, user_number Int, created_at Int, registered_at Int, bound_at Int,
-        given_again Int;
+        given_again Int, active_on Int, active_days Int;
     /// Interests.
     Interests "interests" 5000: instance Int, interest Int, name Text;
     /// Subscriptions.
@@ -76,7 +76,7 @@ kinds! {
     /// Publishes.
     Publishes "publishes" 5000: instance Int, publish Int, id Uuid, state Text, accepted_at Int, send_at Int, expires_at Int,
         finished_at Int, named Text, named_count Int, replay_of Int, delivered Int, opened Int,
-        has_payload Int, has_names Int;
+        has_payload Int, has_names Int, has_events Int;
     /// What publishes carry, and whom they are for.
     Payloads "payloads" 100: instance Int, publish Int, format Int, payloads Text, audience Bytes, users Text,
         trace Bytes;
@@ -100,6 +100,8 @@ kinds! {
     Events "events" 10000: instance Int, publish Int, kind Text, device Int, at Int;
     /// What was reported, by the hour.
     EventHours "event_hours" 10000: instance Int, hour Int, platform Text, kind Text, count Int;
+    /// What was reported, by the day.
+    EventDays "event_days" 10000: instance Int, day Int, platform Text, kind Text, count Int;
     /// Keys of requests.
     RequestKeys "request_keys" 5000: instance Int, key Text, fingerprint Bytes, id Uuid, used_at Int;
     /// Lists of users.

@@ -7,7 +7,8 @@ use domain::webhook::Removal;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{columns, instances, interests, users, webhooks};
+use super::{activity, columns, instances, interests, users, webhooks};
+use crate::activity::Day;
 use crate::devices::{Changed, DeviceRecord, Registered};
 
 /// A device's numbers.
@@ -16,12 +17,14 @@ pub(super) struct Found {
     pub(super) device: i64,
     pub(super) instance: i64,
     pub(super) user: Option<i64>,
+    /// The last day on which it was active.
+    pub(super) active: Day,
 }
 
-const FIND: &str = "SELECT d.device, d.instance, d.user_number
+const FIND: &str = "SELECT d.device, d.instance, d.user_number, d.active_on
     FROM instances i JOIN devices d ON d.instance = i.instance
     WHERE i.id = $1 AND i.deleted_by IS NULL AND d.id = $2 AND d.platform = $3";
-const FIND_TO_CHANGE: &str = "SELECT d.device, d.instance, d.user_number
+const FIND_TO_CHANGE: &str = "SELECT d.device, d.instance, d.user_number, d.active_on
     FROM instances i JOIN devices d ON d.instance = i.instance
     WHERE i.id = $1 AND i.deleted_by IS NULL AND d.id = $2 AND d.platform = $3 FOR UPDATE OF d";
 
@@ -42,6 +45,7 @@ async fn find_by(
             device: row.at(0)?,
             instance: row.at(1)?,
             user: row.at(2)?,
+            active: Day::from_number(row.at(3)?),
         })
     })
     .transpose()
@@ -86,10 +90,14 @@ pub(super) async fn register(
     }
     let row = session
         .row(
-            "INSERT INTO devices (instance, id, platform, identity, keys, digest, bundle_id, metadata, created_at, registered_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+            "INSERT INTO devices (instance, id, platform, identity, keys, digest, bundle_id, metadata, created_at, registered_at,
+                                  active_on, active_days)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, 1)
              ON CONFLICT (instance, digest) DO UPDATE SET keys = excluded.keys, bundle_id = excluded.bundle_id,
-                metadata = excluded.metadata, registered_at = excluded.registered_at, given_again = 1
+                metadata = excluded.metadata, registered_at = excluded.registered_at, given_again = 1,
+                active_days = ((devices.active_days
+                    << greatest(0, least(30, excluded.active_on - devices.active_on))::integer) | 1) & 1073741823,
+                active_on = greatest(devices.active_on, excluded.active_on)
              RETURNING device, id",
             &[
                 &instance,
@@ -101,6 +109,7 @@ pub(super) async fn register(
                 &registration.bundle_id.as_ref().map(|id| id.as_str()),
                 &registration.metadata.as_json(),
                 &now.as_millis(),
+                &Day::of(now).number(),
             ],
         )
         .await?;
@@ -280,5 +289,6 @@ pub(super) async fn set_gateway_token(
             ],
         )
         .await?;
+    activity::touch(session, found.instance, found.device, found.active, now).await?;
     Ok(Changed::Done)
 }

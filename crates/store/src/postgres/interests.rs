@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
-use super::{columns, devices};
+use super::{activity, columns, devices};
 use crate::devices::{Changed, InterestPage};
 
 /// An interest with fewer subscribers than this is held while it is looked whether it has any left: so many may unsubscribe at
@@ -193,16 +194,18 @@ pub(super) async fn page(
     }))
 }
 
-/// Writes only what differs, so that a device that says the same at every start costs no write.
+/// Writes only what differs, so that a device that says the same at every start costs no write but the first on a day.
 pub(super) async fn set(
     session: &Session,
     instance: InstanceId,
     id: DeviceId,
     wanted: &[InterestName],
+    now: Timestamp,
 ) -> Result<Changed, Fault> {
     let Some(found) = devices::find_to_change(session, instance, id).await? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(session, found.instance, found.device, found.active, now).await?;
     let mut surplus = numbered(session, found.instance, found.device).await?;
     let missing: Vec<&str> = wanted
         .iter()
@@ -221,10 +224,12 @@ pub(super) async fn add(
     id: DeviceId,
     name: &InterestName,
     interests_max: usize,
+    now: Timestamp,
 ) -> Result<Changed, Fault> {
     let Some(found) = devices::find_to_change(session, instance, id).await? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(session, found.instance, found.device, found.active, now).await?;
     let row = session
         .row(
             "SELECT count(*), coalesce(bool_or(i.name = $3), false)
@@ -249,10 +254,12 @@ pub(super) async fn remove(
     instance: InstanceId,
     id: DeviceId,
     name: &InterestName,
+    now: Timestamp,
 ) -> Result<Changed, Fault> {
     let Some(found) = devices::find_to_change(session, instance, id).await? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(session, found.instance, found.device, found.active, now).await?;
     let interests = numbers(session, found.instance, &[name.as_str()]).await?;
     unsubscribe(session, found.instance, found.device, interests).await?;
     Ok(Changed::Done)

@@ -39,6 +39,7 @@ const fn key(kind: Kind) -> &'static [&'static str] {
         Kind::Failures => &["instance", "publish", "device"],
         Kind::Events => &["instance", "publish", "kind", "device"],
         Kind::EventHours => &["instance", "hour", "platform", "kind"],
+        Kind::EventDays => &["instance", "day", "platform", "kind"],
         Kind::RequestKeys => &["instance", "key"],
         Kind::Lists => &["list"],
         Kind::Listed => &["list", "place"],

@@ -16,7 +16,7 @@ use crate::devices::DeviceRecord;
 const LAST: char = char::MAX;
 
 /// Reads `device, id, platform, user, metadata, created_at, registered_at, bound_at`.
-fn read(row: &Row) -> Result<ListedDevice, Fault> {
+pub(super) fn read(row: &Row) -> Result<ListedDevice, Fault> {
     let platform = columns::platform(row.at(2)?)?;
     let user: Option<String> = row.at(3)?;
     let bound_at: Option<i64> = row.at(7)?;

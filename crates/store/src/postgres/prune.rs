@@ -122,6 +122,52 @@ pub(super) async fn names(session: &Session, before: Timestamp) -> Result<Option
     Ok(Some(true))
 }
 
+/// Removes a piece of what was reported of a publish that finished before `before`: whether that was the last of it. `None` if
+/// there is no such publish. No report counts for it any more.
+pub(super) async fn events(session: &Session, before: Timestamp) -> Result<Option<bool>, Fault> {
+    let found = session
+        .row(
+            "SELECT instance, publish FROM publishes WHERE finished_at IS NOT NULL AND has_events <> 0 AND finished_at < $1
+              ORDER BY finished_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+            &[&before.as_millis()],
+        )
+        .await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let (instance, publish): (i64, i64) = (row.at(0)?, row.at(1)?);
+    let mut left = EVENTS_MAX;
+    remove_events(session, instance, publish, &mut left).await?;
+    let is_whole = left > 0;
+    // From the first piece on: what is gone would not be known again.
+    let has_events: i64 = if is_whole { 0 } else { 2 };
+    session
+        .execute(
+            "UPDATE publishes SET has_events = $3 WHERE instance = $1 AND publish = $2",
+            &[&instance, &publish, &has_events],
+        )
+        .await?;
+    Ok(Some(is_whole))
+}
+
+/// Removes events of a publish, as many as there are left to remove.
+async fn remove_events(
+    session: &Session,
+    instance: i64,
+    publish: i64,
+    left: &mut i64,
+) -> Result<(), Fault> {
+    let removed = session
+        .execute(
+            "DELETE FROM events WHERE instance = $1 AND publish = $2 AND (kind, device) IN
+                (SELECT kind, device FROM events WHERE instance = $1 AND publish = $2 LIMIT $3)",
+            &[&instance, &publish, &*left],
+        )
+        .await?;
+    *left -= columns::number(removed);
+    Ok(())
+}
+
 /// Whether a replay of a publish has begun before the publish was held.
 async fn is_replayed(session: &Session, instance: i64, publish: i64) -> Result<bool, Fault> {
     session
@@ -151,14 +197,7 @@ async fn remove_publish(
     publish: i64,
     events_left: &mut i64,
 ) -> Result<bool, Fault> {
-    let removed = session
-        .execute(
-            "DELETE FROM events WHERE instance = $1 AND publish = $2 AND (kind, device) IN
-                (SELECT kind, device FROM events WHERE instance = $1 AND publish = $2 LIMIT $3)",
-            &[&instance, &publish, &*events_left],
-        )
-        .await?;
-    *events_left -= columns::number(removed);
+    remove_events(session, instance, publish, events_left).await?;
     if *events_left > 0 {
         *events_left = replay::remove_failures(session, instance, publish, *events_left).await?;
     }

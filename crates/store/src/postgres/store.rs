@@ -13,10 +13,9 @@ use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 use uuid::Uuid;
 
-use super::settlement::Progress;
 use super::{
-    PostgresStore, devices, events, export, import, instances, interests, jobs, keys, lookup,
-    replay, retries, scheduled, settlement, users,
+    PostgresStore, devices, export, import, instances, interests, jobs, keys, lookup, replay,
+    retries, scheduled, settlement, users,
 };
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use crate::instances::{
@@ -205,10 +204,12 @@ impl Store for PostgresStore {
         instance: InstanceId,
         id: DeviceId,
         interests: Vec<InterestName>,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, interests), |s| interests::set(
-            s, *instance, *id, interests
-        ))
+        call!(
+            self.write(instance, id, interests, now),
+            |s| interests::set(s, *instance, *id, interests, *now)
+        )
     }
 
     async fn add_interest(
@@ -217,10 +218,12 @@ impl Store for PostgresStore {
         id: DeviceId,
         interest: InterestName,
         interests_max: usize,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, interest, interests_max), |s| {
-            interests::add(s, *instance, *id, interest, *interests_max)
-        })
+        call!(
+            self.write(instance, id, interest, interests_max, now),
+            |s| interests::add(s, *instance, *id, interest, *interests_max, *now)
+        )
     }
 
     async fn remove_interest(
@@ -228,10 +231,11 @@ impl Store for PostgresStore {
         instance: InstanceId,
         id: DeviceId,
         interest: InterestName,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, interest), |s| interests::remove(
-            s, *instance, *id, interest
-        ))
+        call!(self.write(instance, id, interest, now), |s| {
+            interests::remove(s, *instance, *id, interest, *now)
+        })
     }
 
     async fn import_devices(
@@ -375,7 +379,7 @@ impl Store for PostgresStore {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
-        let progress = Progress {
+        let progress = settlement::Progress {
             job: job.id,
             fence: job.fence,
             cursor,
@@ -468,7 +472,7 @@ impl Store for PostgresStore {
     }
 
     async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError> {
-        call!(self.write(events), |s| events::record(s, events))
+        self.reporting.run(&self.sessions, events).await
     }
 
     async fn queue_depth(&self, now: Timestamp) -> Result<QueueDepth, StoreError> {

@@ -10,7 +10,7 @@ use domain::webhook::Removal;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{columns, devices, instances, webhooks};
+use super::{activity, columns, devices, instances, webhooks};
 use crate::administration::Unbound;
 use crate::devices::Bound;
 
@@ -121,11 +121,11 @@ pub(super) async fn bind(
                 &[&found.instance, &bound],
             )
             .await?;
-        return Ok(if owner.as_deref() == Some(user.as_str()) {
-            Bound::Done
-        } else {
-            Bound::ToAnotherUser
-        });
+        if owner.as_deref() != Some(user.as_str()) {
+            return Ok(Bound::ToAnotherUser);
+        }
+        activity::touch(session, found.instance, found.device, found.active, now).await?;
+        return Ok(Bound::Done);
     }
     let number = lock(session, found.instance, user).await?;
     let has: i64 = session
@@ -144,6 +144,7 @@ pub(super) async fn bind(
             &[&found.instance, &found.device, &number, &now.as_millis()],
         )
         .await?;
+    activity::touch(session, found.instance, found.device, found.active, now).await?;
     webhooks::device_bound(session, found.instance, instance, id, user).await?;
     Ok(Bound::Done)
 }

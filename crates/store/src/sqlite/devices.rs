@@ -7,8 +7,9 @@ use domain::webhook::Removal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::{columns, instances, interests, webhooks};
+use super::{activity, columns, instances, interests, webhooks};
 use crate::StoreError;
+use crate::activity::Day;
 use crate::devices::{Changed, DeviceRecord, Registered};
 
 /// A device's numbers.
@@ -17,6 +18,8 @@ pub(super) struct Found {
     pub(super) device: i64,
     pub(super) instance: i64,
     pub(super) user: Option<i64>,
+    /// The last day on which it was active.
+    pub(super) active: Day,
 }
 
 /// Looks a device up by instance and id together.
@@ -27,7 +30,7 @@ pub(super) fn find(
 ) -> Result<Option<Found>, StoreError> {
     Ok(connection
         .prepare_cached(
-            "SELECT d.device, d.instance, d.user_number
+            "SELECT d.device, d.instance, d.user_number, d.active_on
                FROM instances i CROSS JOIN devices d ON d.instance = i.instance
               WHERE i.id = ?1 AND i.deleted = 0 AND d.id = ?2 AND d.platform = ?3",
         )?
@@ -42,6 +45,7 @@ pub(super) fn find(
                     device: row.get(0)?,
                     instance: row.get(1)?,
                     user: row.get(2)?,
+                    active: Day::from_number(row.get(3)?),
                 })
             },
         )
@@ -94,7 +98,9 @@ pub(super) fn register(
     if let Some((device, uuid)) = known {
         connection
             .prepare_cached(
-                "UPDATE devices SET keys = ?2, bundle_id = ?3, metadata = ?4, registered_at = ?5, given_again = 1
+                "UPDATE devices SET keys = ?2, bundle_id = ?3, metadata = ?4, registered_at = ?5, given_again = 1,
+                        active_days = ((active_days << max(0, min(30, ?6 - active_on))) | 1) & 1073741823,
+                        active_on = max(active_on, ?6)
                   WHERE device = ?1",
             )?
             .execute(params![
@@ -103,6 +109,7 @@ pub(super) fn register(
                 bundle_id,
                 registration.metadata.as_json(),
                 now.as_millis(),
+                Day::of(now).number(),
             ])?;
         return Ok(Registered {
             id: DeviceId::from_parts(token.platform(), uuid),
@@ -112,8 +119,9 @@ pub(super) fn register(
     }
     connection
         .prepare_cached(
-            "INSERT INTO devices (instance, id, platform, identity, keys, bundle_id, metadata, created_at, registered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+            "INSERT INTO devices (instance, id, platform, identity, keys, bundle_id, metadata, created_at, registered_at,
+                                  active_on, active_days)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, 1)",
         )?
         .execute(params![
             instance,
@@ -124,6 +132,7 @@ pub(super) fn register(
             bundle_id,
             registration.metadata.as_json(),
             now.as_millis(),
+            Day::of(now).number(),
         ])?;
     let id = DeviceId::from_parts(token.platform(), *fresh.uuid());
     webhooks::device_registered(connection, instance, registration.instance, id)?;
@@ -250,5 +259,6 @@ pub(super) fn set_gateway_token(
             token.keys(),
             now.as_millis()
         ])?;
+    activity::touch(connection, found.device, found.active, now)?;
     Ok(Changed::Done)
 }

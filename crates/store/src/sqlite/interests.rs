@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{columns, devices};
+use super::{activity, columns, devices};
 use crate::StoreError;
 use crate::devices::{Changed, InterestPage};
 
@@ -102,16 +103,18 @@ pub(super) fn page(
     }))
 }
 
-/// Writes only what differs, so that a device that says the same at every start costs no write.
+/// Writes only what differs, so that a device that says the same at every start costs no write but the first on a day.
 pub(super) fn set(
     connection: &Connection,
     instance: InstanceId,
     id: DeviceId,
     wanted: &[InterestName],
+    now: Timestamp,
 ) -> Result<Changed, StoreError> {
     let Some(found) = devices::find(connection, instance, id)? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(connection, found.device, found.active, now)?;
     let mut surplus = numbered(connection, found.device)?;
     for name in wanted {
         if surplus.remove(name).is_none() {
@@ -131,10 +134,12 @@ pub(super) fn add(
     id: DeviceId,
     name: &InterestName,
     interests_max: usize,
+    now: Timestamp,
 ) -> Result<Changed, StoreError> {
     let Some(found) = devices::find(connection, instance, id)? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(connection, found.device, found.active, now)?;
     if let Some(interest) = number(connection, found.instance, name)?
         && is_subscribed(connection, interest, found.device)?
     {
@@ -162,10 +167,12 @@ pub(super) fn remove(
     instance: InstanceId,
     id: DeviceId,
     name: &InterestName,
+    now: Timestamp,
 ) -> Result<Changed, StoreError> {
     let Some(found) = devices::find(connection, instance, id)? else {
         return Ok(Changed::UnknownDevice);
     };
+    activity::touch(connection, found.device, found.active, now)?;
     if let Some(interest) = number(connection, found.instance, name)? {
         unsubscribe(connection, interest, found.device)?;
     }

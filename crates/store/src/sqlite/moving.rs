@@ -59,6 +59,7 @@ fn layout(kind: Kind) -> Layout {
         Kind::Failures => (&["publish", "device"], BY_PUBLISH),
         Kind::Events => (&["publish", "kind", "device"], BY_PUBLISH),
         Kind::EventHours => (&["instance", "hour", "platform", "kind"], None),
+        Kind::EventDays => (&["instance", "day", "platform", "kind"], None),
         Kind::RequestKeys => (&["instance", "key"], None),
         Kind::Lists => (&["list"], None),
         Kind::Listed => (&["list", "place"], None),

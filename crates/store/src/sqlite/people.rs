@@ -16,7 +16,7 @@ use crate::devices::DeviceRecord;
 const LAST: char = char::MAX;
 
 /// Reads `device, id, platform, user, metadata, created_at, registered_at, bound_at`.
-fn read(row: &Row<'_>) -> Result<ListedDevice, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<ListedDevice, StoreError> {
     let platform = columns::platform(row.get_ref(2)?.as_str()?)?;
     let user: Option<String> = row.get(3)?;
     let bound_at: Option<i64> = row.get(7)?;

@@ -125,19 +125,51 @@ pub(super) fn names(
     Ok(Some(true))
 }
 
+/// Removes a piece of what was reported of a publish that finished before `before`: whether that was the last of it. `None` if
+/// there is no such publish. No report counts for it any more.
+pub(super) fn events(
+    connection: &Connection,
+    before: Timestamp,
+) -> Result<Option<bool>, StoreError> {
+    let found: Option<i64> = connection
+        .prepare_cached(
+            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND has_events <> 0 AND finished_at < ?1
+              ORDER BY finished_at LIMIT 1",
+        )?
+        .query_row([before.as_millis()], |row| row.get(0))
+        .optional()?;
+    let Some(publish) = found else {
+        return Ok(None);
+    };
+    let mut left = EVENTS_MAX;
+    remove_events(connection, publish, &mut left)?;
+    let is_whole = left > 0;
+    // From the first piece on: what is gone would not be known again.
+    connection
+        .prepare_cached("UPDATE publishes SET has_events = ?2 WHERE publish = ?1")?
+        .execute([publish, if is_whole { 0 } else { 2 }])?;
+    Ok(Some(is_whole))
+}
+
+/// Removes events of a publish, as many as there are left to remove.
+fn remove_events(connection: &Connection, publish: i64, left: &mut i64) -> Result<(), StoreError> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM events WHERE (publish, kind, device) IN
+                (SELECT publish, kind, device FROM events WHERE publish = ?1 LIMIT ?2)",
+        )?
+        .execute([publish, *left])?;
+    *left -= columns::limit(removed);
+    Ok(())
+}
+
 /// Removes a publish; `false` if its events were too many for this piece.
 fn remove_publish(
     connection: &Connection,
     publish: i64,
     events_left: &mut i64,
 ) -> Result<bool, StoreError> {
-    let removed = connection
-        .prepare_cached(
-            "DELETE FROM events WHERE (publish, kind, device) IN
-                (SELECT publish, kind, device FROM events WHERE publish = ?1 LIMIT ?2)",
-        )?
-        .execute([publish, *events_left])?;
-    *events_left -= columns::limit(removed);
+    remove_events(connection, publish, events_left)?;
     if *events_left > 0 {
         *events_left = replay::remove_failures(connection, publish, *events_left)?;
     }

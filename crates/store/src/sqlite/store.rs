@@ -4,17 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
-use domain::device::{
-    DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Platform, Registration,
-};
+use domain::device::{DeviceId, DeviceMetadata, DeviceOrdinal, GatewayToken, Registration};
 use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
-use uuid::Uuid;
 
-use super::audience::Window;
-use super::settlement::Progress;
 use super::{
     SqliteStore, audience, devices, events, export, import, instances, interests, jobs, keys,
     lookup, replay, retries, scheduled, settlement, users,
@@ -97,7 +92,7 @@ impl Store for SqliteStore {
     async fn mark_credential(
         &self,
         instance: InstanceId,
-        platform: Platform,
+        platform: domain::device::Platform,
         version: CredentialVersion,
         broken: Option<&str>,
         now: Timestamp,
@@ -196,9 +191,10 @@ impl Store for SqliteStore {
         instance: InstanceId,
         id: DeviceId,
         interests: Vec<InterestName>,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run_for_devices(move |c| interests::set(c, instance, id, &interests))
+            .run_for_devices(move |c| interests::set(c, instance, id, &interests, now))
             .await
     }
 
@@ -208,9 +204,12 @@ impl Store for SqliteStore {
         id: DeviceId,
         interest: InterestName,
         interests_max: usize,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run_for_devices(move |c| interests::add(c, instance, id, &interest, interests_max))
+            .run_for_devices(move |c| {
+                interests::add(c, instance, id, &interest, interests_max, now)
+            })
             .await
     }
 
@@ -219,9 +218,10 @@ impl Store for SqliteStore {
         instance: InstanceId,
         id: DeviceId,
         interest: InterestName,
+        now: Timestamp,
     ) -> Result<Changed, StoreError> {
         self.writer
-            .run_for_devices(move |c| interests::remove(c, instance, id, &interest))
+            .run_for_devices(move |c| interests::remove(c, instance, id, &interest, now))
             .await
     }
 
@@ -240,7 +240,7 @@ impl Store for SqliteStore {
     async fn export_devices(
         &self,
         instance: InstanceId,
-        after: Option<Uuid>,
+        after: Option<uuid::Uuid>,
         limit: usize,
     ) -> Result<DevicesPage, StoreError> {
         self.readers
@@ -310,7 +310,7 @@ impl Store for SqliteStore {
         &self,
         instance: InstanceId,
         audience: Audience,
-        platforms: Vec<Platform>,
+        platforms: Vec<domain::device::Platform>,
     ) -> Result<AudienceCount, StoreError> {
         self.count(instance, audience, platforms).await
     }
@@ -350,8 +350,9 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let audience = Arc::clone(&job.audience);
-        let wanted = Platform::ALL.map(|platform| job.publish.payloads.has(platform));
-        let window = Window {
+        let wanted =
+            domain::device::Platform::ALL.map(|platform| job.publish.payloads.has(platform));
+        let window = audience::Window {
             after: after.max(job.cursor),
             end: job.end,
             limit,
@@ -370,7 +371,7 @@ impl Store for SqliteStore {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
-        let progress = Progress {
+        let progress = settlement::Progress {
             job: job.id,
             fence: job.fence,
             cursor,

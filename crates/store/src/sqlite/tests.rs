@@ -91,7 +91,9 @@ async fn subscribers(store: &SqliteStore, instance: InstanceId, count: usize) {
     let news = InterestName::parse("news").unwrap();
     for number in 0..count {
         let id = device(store, instance, number).await;
-        let set = store.set_interests(instance, id, vec![news.clone()]).await;
+        let set = store
+            .set_interests(instance, id, vec![news.clone()], NOW)
+            .await;
         assert_eq!(set.unwrap(), Changed::Done);
     }
 }

@@ -7,7 +7,7 @@ use domain::user::UserId;
 use domain::webhook::Removal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{columns, devices, instances, webhooks};
+use super::{activity, columns, devices, instances, webhooks};
 use crate::StoreError;
 use crate::administration::Unbound;
 use crate::devices::Bound;
@@ -50,11 +50,11 @@ pub(super) fn bind(
     };
     let number = number(connection, found.instance, user)?;
     if let Some(bound) = found.user {
-        return Ok(if Some(bound) == number {
-            Bound::Done
-        } else {
-            Bound::ToAnotherUser
-        });
+        if Some(bound) != number {
+            return Ok(Bound::ToAnotherUser);
+        }
+        activity::touch(connection, found.device, found.active, now)?;
+        return Ok(Bound::Done);
     }
     if let Some(number) = number {
         let has: u32 = connection
@@ -75,6 +75,7 @@ pub(super) fn bind(
     connection
         .prepare_cached("UPDATE devices SET user_number = ?2, bound_at = ?3 WHERE device = ?1")?
         .execute([found.device, number, now.as_millis()])?;
+    activity::touch(connection, found.device, found.active, now)?;
     webhooks::device_bound(connection, found.instance, instance, id, user)?;
     Ok(Bound::Done)
 }

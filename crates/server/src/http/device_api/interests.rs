@@ -142,7 +142,7 @@ pub(crate) async fn replace(
     let told = Told::of(&api, &path, "now", &interests);
     let changed = api
         .store()
-        .set_interests(path.instance, path.device, interests)
+        .set_interests(path.instance, path.device, interests, api.now())
         .await?;
     answer(&api, &path, changed, told).await
 }
@@ -203,6 +203,7 @@ pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(),
             path.device,
             interest,
             INTERESTS_PER_DEVICE_MAX,
+            api.now(),
         )
         .await?;
     answer(&api, &path, changed, told).await
@@ -233,7 +234,7 @@ pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<
     let told = Told::of(&api, &path, "removed", std::slice::from_ref(&interest));
     let changed = api
         .store()
-        .remove_interest(path.instance, path.device, interest)
+        .remove_interest(path.instance, path.device, interest, api.now())
         .await?;
     answer(&api, &path, changed, told).await
 }

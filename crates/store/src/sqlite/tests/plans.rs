@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use super::Folder;
 use crate::sqlite::schema;
 
-const SOURCES: [(&str, &str); 22] = [
+const SOURCES: [(&str, &str); 23] = [
+    ("activity", include_str!("../activity.rs")),
     ("audience", include_str!("../audience.rs")),
     ("cancel", include_str!("../cancel.rs")),
     ("console", include_str!("../console.rs")),
