@@ -59,6 +59,32 @@ def _register(database, instance, interests, name):
     database.executemany("INSERT INTO subscriptions (interest, device) VALUES (?, ?)", subscriptions)
 
 
+def events_per_second(path, group, seconds):
+    """Events per second when their rows are written, and counted for a publish and an hour, `group` per durable commit."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA synchronous = FULL")
+    (instance,) = database.execute("SELECT instance FROM instances").fetchone()
+    publish = database.execute(
+        "INSERT INTO publishes (instance, id, accepted_at, finished_at) VALUES (?, ?, 1, 1)", (instance, os.urandom(16))
+    ).lastrowid
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        database.execute("BEGIN IMMEDIATE")
+        for device in range(done, done + group):
+            database.execute("INSERT INTO events (publish, kind, device, at) VALUES (?, 'open', ?, 1)", (publish, device))
+            database.execute("UPDATE publishes SET opened = opened + 1 WHERE publish = ?", (publish,))
+            database.execute(
+                "INSERT INTO event_hours (instance, hour, platform, kind, count) VALUES (?, 0, 'apns', 'open', 1)"
+                " ON CONFLICT DO UPDATE SET count = count + 1",
+                (instance,),
+            )
+        database.execute("COMMIT")
+        done += group
+    rate = done / (time.perf_counter() - began)
+    database.close()
+    return rate
+
+
 def bulk_rows_per_second(path, rows):
     """Devices per second when ready rows are written in one transaction: each a device, a user and a subscription."""
     database = sqlite3.connect(path, isolation_level=None)

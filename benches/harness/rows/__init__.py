@@ -3,6 +3,7 @@
 
 def all_rows():
     """Every row, in the table's order."""
+    from .events import Events
     from .fanout import Fanout
     from .intake import Import, Publishes, Registrations
     from .latency import Latency
@@ -12,4 +13,4 @@ def all_rows():
 
     fanouts = [Fanout("apns"), Fanout("fcm"), Fanout("web")]
     intake = [Publishes(), PostgresPublishes(), Nodes()]
-    return [*fanouts, Workers(), *intake, Latency(), Memory(), Registrations(), Import(), Start()]
+    return [*fanouts, Workers(), *intake, Latency(), Memory(), Registrations(), Events(), Import(), Start()]

@@ -14,14 +14,14 @@ CONNECTIONS_TO_NODES = 256
 INTERESTS = ["news", "city-7", "team-3"]
 
 
-def load(bench, server, what, seconds, *more, connections=CONNECTIONS):
-    """Requests done per second."""
+def load(bench, server, what, seconds, *more, connections=CONNECTIONS, whole=False):
+    """Requests done per second, or else all that is told of them."""
     instance = ["--instance", database.INSTANCE, "--secret-key", database.SECRET_KEY]
     common = ["--server", server.address, "--connections", connections, "--seconds", seconds, *instance]
     log = bench.work / "load.log"
     out, _ = processes.run([bench.tools, "load", what, *common, *more], processes.RECEIVER_CORE, log=log)
     told = json.loads(out)
-    return told["done"] / told["seconds"]
+    return told if whole else told["done"] / told["seconds"]
 
 
 def drained(server, accepted):

@@ -21,6 +21,8 @@ pub(crate) enum What {
     PublishUser,
     /// A device registers, is bound to a user of its own, and sets three interests: three requests.
     Register,
+    /// A device reports that it got a publish, or that it was opened; every fifth repeats the report before.
+    Report,
 }
 
 /// Makes load.
@@ -52,10 +54,22 @@ pub(crate) struct Load {
     /// Told apart in gateway tokens and user ids from other runs on the same database.
     #[arg(long, default_value_t = 0)]
     run: u32,
+    /// A file with the ids of the devices that report, one a line.
+    #[arg(long)]
+    devices: Option<std::path::PathBuf>,
+    /// The ids of the publishes that they report on.
+    #[arg(long, value_delimiter = ',')]
+    publishes: Vec<String>,
+    #[arg(skip)]
+    reporters: Vec<String>,
 }
 
 impl Load {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(mut self) -> Result<()> {
+        if let Some(file) = &self.devices {
+            let ids = std::fs::read_to_string(file).context("reading the devices' ids")?;
+            self.reporters = ids.lines().map(str::to_owned).collect();
+        }
         let (next, load) = (Rc::new(Cell::new(0_usize)), Rc::new(self));
         let mut clients = Vec::new();
         for _ in 0..load.connections {
@@ -107,7 +121,23 @@ impl Load {
                 )
             }
             What::Register => self.register(client, number).await,
+            What::Report => self.report(client, number).await,
         }
+    }
+
+    async fn report(&self, client: &mut Client, number: usize) -> Result<()> {
+        // Numbers that end in 4 or 9 repeat the one before; the others are reports of their own, without a gap.
+        let own = if number % 5 == 4 { number - 1 } else { number };
+        let own = own - own / 5;
+        let (round, device) = (own / self.reporters.len(), own % self.reporters.len());
+        let publish = self.publishes.get(round / 2).context("no publish is left to report on")?;
+        let event = if round % 2 == 0 { "Delivery" } else { "Open" };
+        let path = format!("/reporting_api/v2/instances/{}/events", self.instance);
+        let body = format!(
+            r#"{{"event":"{event}","publishId":"{publish}","deviceId":"{}","timestampSecs":1767225600}}"#,
+            self.reporters[device]
+        );
+        expect(client.send("POST", &path, None, Some(&body)).await?)
     }
 
     async fn register(&self, client: &mut Client, number: usize) -> Result<()> {
