@@ -34,6 +34,7 @@ use store::instances::InstanceRecord;
 
 use actor::{Actor, Deed};
 use error::AdminError;
+use insights::devices::Counts;
 use tokens::Failures;
 
 /// What managing needs. Cheap to clone.
@@ -45,6 +46,7 @@ pub struct Admin {
     pub(crate) runner: Runner,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failures: Arc<Failures>,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Admin {
@@ -63,6 +65,7 @@ impl Admin {
             runner,
             clock,
             failures: Arc::default(),
+            counts: Arc::default(),
         }
     }
 

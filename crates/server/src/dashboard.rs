@@ -27,6 +27,7 @@ mod recent;
 mod room;
 mod session;
 mod settings;
+mod sift;
 mod sign_in;
 mod snippets;
 mod start;
@@ -67,6 +68,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route(&room("/people/delete-device"), post(people::delete_device))
         .route(&room("/publishes"), get(publishes::list))
         .route(&room("/publishes/{publish}"), get(publishes::show))
+        .route(&room("/publishes/{publish}/events"), get(publishes::events))
         .route(
             &room("/publishes/{publish}/cancel"),
             post(publishes::cancel),

@@ -1,14 +1,24 @@
-//! What devices reported over time, by the hour or by the day.
+//! What devices reported over time, by the hour or by the day; what publishes came to; how many devices there are.
+
+pub mod devices;
+pub mod rates;
+pub mod recent;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::clock::Timestamp;
+use domain::device::Platform;
 use domain::instance::InstanceId;
 use serde::Serialize;
-use store::insights::{EventHour, HOUR, hour_of};
+use store::activity::Day;
+use store::insights::HOUR;
+use store::lookup::PublishReport;
 use store::publishes::EventKind;
 use utoipa::ToSchema;
+
+use rates::Reached;
+use recent::Recent;
 
 use super::Admin;
 use super::error::AdminError;
@@ -25,7 +35,8 @@ pub enum Step {
 }
 
 impl Step {
-    const fn length(self) -> Duration {
+    /// How long it is.
+    pub const fn length(self) -> Duration {
         match self {
             Self::Hour => HOUR,
             Self::Day => DAY,
@@ -61,6 +72,54 @@ pub struct EventCount {
     pub opened: u64,
 }
 
+/// What the publishes came to that were sent within a step. A step without any has none.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RateCount {
+    /// When the step begins.
+    #[schema(format = "date-time")]
+    pub begins: String,
+    /// How many publishes.
+    pub publishes: u64,
+    /// Deliveries that gateways took.
+    pub accepted: u64,
+    /// Deliveries that devices reported to have got.
+    pub delivered: u64,
+    /// Deliveries whose notification was opened.
+    pub opened: u64,
+    /// `delivered` over `accepted`; null if nothing was accepted.
+    pub acknowledgement_rate: Option<f64>,
+    /// `opened` over `delivered`; null if nothing was delivered.
+    pub open_rate: Option<f64>,
+}
+
+/// What the latest publishes came to that were sent from the step that `from` is in up to the one that `until` is in. The times
+/// have been checked.
+pub fn rates(recent: &Recent, from: Timestamp, until: Timestamp, step: Step) -> Vec<RateCount> {
+    let mut steps: BTreeMap<Timestamp, Vec<&PublishReport>> = BTreeMap::new();
+    for report in recent.between(step.of(from), step.of(until).after(step.length())) {
+        steps
+            .entry(step.of(report.send_at))
+            .or_default()
+            .push(report);
+    }
+    let counts = steps.into_iter();
+    counts
+        .map(|(begins, reports)| {
+            let reached = Reached::all(reports.iter().copied());
+            RateCount {
+                begins: begins.to_string(),
+                publishes: reports.len() as u64,
+                accepted: reached.accepted,
+                delivered: reached.delivered,
+                opened: reached.opened,
+                acknowledgement_rate: reached.acknowledged().rate(),
+                open_rate: reached.opened().rate(),
+            }
+        })
+        .collect()
+}
+
 /// What was reported from the step that `from` is in up to the one that `until` is in, both told of.
 pub async fn events(
     admin: &Admin,
@@ -82,20 +141,30 @@ pub async fn events(
         ));
     }
     admin.record(instance).await?;
-    let end = step.of(until).after(step.length());
-    let begin = hour_of(step.of(from));
-    let hours = admin.store().event_hours(instance, begin, end).await?;
-    Ok(summed(&hours, step))
+    let (first, last) = (step.of(from), step.of(until));
+    Ok(match step {
+        Step::Hour => {
+            let end = last.after(HOUR);
+            let hours = admin.store().event_hours(instance, first, end).await?;
+            let hours = hours.iter();
+            summed(hours.map(|hour| (hour.hour, hour.platform, hour.kind, hour.count)))
+        }
+        Step::Day => {
+            let (first, last) = (Day::of(first), Day::of(last));
+            let days = admin.store().event_days(instance, first, last).await?;
+            let days = days.iter();
+            summed(days.map(|day| (day.day.begins(), day.platform, day.kind, day.count)))
+        }
+    })
 }
 
-fn summed(hours: &[EventHour], step: Step) -> Vec<EventCount> {
+fn summed(counted: impl Iterator<Item = (Timestamp, Platform, EventKind, u64)>) -> Vec<EventCount> {
     let mut steps: BTreeMap<(Timestamp, &'static str), (u64, u64)> = BTreeMap::new();
-    for hour in hours {
-        let of_step = steps.entry((step.of(hour.hour), hour.platform.as_str()));
-        let (delivered, opened) = of_step.or_default();
-        match hour.kind {
-            EventKind::Delivery => *delivered += hour.count,
-            EventKind::Open => *opened += hour.count,
+    for (begins, platform, kind, count) in counted {
+        let (delivered, opened) = steps.entry((begins, platform.as_str())).or_default();
+        match kind {
+            EventKind::Delivery => *delivered += count,
+            EventKind::Open => *opened += count,
         }
     }
     let counts = steps.into_iter();
@@ -111,49 +180,35 @@ fn summed(hours: &[EventHour], step: Step) -> Vec<EventCount> {
 
 #[cfg(test)]
 mod tests {
-    use domain::device::Platform;
-
     use super::*;
 
     #[test]
-    fn hours_add_up_to_days_by_platform() {
-        let at = |hour: i64, platform, kind, count| EventHour {
-            hour: Timestamp::from_secs(hour * 3600),
-            platform,
-            kind,
-            count,
-        };
+    fn what_was_counted_comes_by_step_and_platform() {
+        let at = |hours: i64| Timestamp::from_secs(hours * 3600);
         use EventKind::{Delivery, Open};
-        let hours = [
-            at(0, Platform::Fcm, Delivery, 5),
-            at(23, Platform::Fcm, Delivery, 2),
-            at(23, Platform::Fcm, Open, 1),
-            at(23, Platform::Web, Delivery, 9),
-            at(24, Platform::Fcm, Delivery, 4),
+        let counted = [
+            (at(0), Platform::Fcm, Delivery, 5),
+            (at(0), Platform::Fcm, Open, 1),
+            (at(0), Platform::Web, Delivery, 9),
+            (at(24), Platform::Fcm, Delivery, 4),
         ];
-        let told = |step| -> Vec<_> {
-            let counts = summed(&hours, step).into_iter();
-            counts
-                .map(|count| {
-                    (
-                        count.begins[..13].to_owned(),
-                        count.platform,
-                        count.delivered,
-                        count.opened,
-                    )
-                })
-                .collect()
-        };
-        let day = |begins: &str, platform, delivered, opened| {
-            (format!("1970-01-0{begins}"), platform, delivered, opened)
-        };
-        let by_day = [
-            day("1T00", "fcm", 7, 1),
-            day("1T00", "web", 9, 0),
-            day("2T00", "fcm", 4, 0),
+        let told = summed(counted.into_iter());
+        let told: Vec<_> = told
+            .iter()
+            .map(|count| {
+                (
+                    &count.begins[..13],
+                    count.platform,
+                    count.delivered,
+                    count.opened,
+                )
+            })
+            .collect();
+        let expected = [
+            ("1970-01-01T00", "fcm", 5, 1),
+            ("1970-01-01T00", "web", 9, 0),
+            ("1970-01-02T00", "fcm", 4, 0),
         ];
-        assert_eq!(told(Step::Day), by_day);
-        assert_eq!(told(Step::Hour).len(), 4);
-        assert_eq!(told(Step::Hour)[1], day("1T23", "fcm", 2, 1));
+        assert_eq!(told, expected);
     }
 }

@@ -22,6 +22,26 @@ pub(super) struct Slot {
     pub(super) href: Option<String>,
     /// One value for each series.
     pub(super) values: Vec<u64>,
+    /// Where the rows behind each value are; none where it is shorter.
+    pub(super) links: Vec<String>,
+}
+
+impl Slot {
+    /// A value as a link to its rows, if there are any.
+    fn value(&self, nth: usize) -> Markup {
+        let value = self.values.get(nth).copied().unwrap_or(0);
+        counted(value, self.links.get(nth).map(String::as_str))
+    }
+}
+
+/// A number as a link to the rows behind it; nothing leads nowhere.
+pub(super) fn counted(value: u64, link: Option<&str>) -> Markup {
+    html! {
+        @match link.filter(|_| value > 0) {
+            Some(link) => a href=(link) { (number(value)) },
+            None => (number(value)),
+        }
+    }
 }
 
 /// What one colour stands for.
@@ -70,28 +90,31 @@ fn column(place: usize, places: usize, slot: &Slot, series: &[Series], most: u64
     let width = ((right - left) * COLUMN_PERCENT / 100).max(1);
     let left = left + (right - left - width) / 2;
     let mut foot = HEIGHT;
-    let pieces: Vec<(u64, u64, &str)> = slot
+    let pieces: Vec<(u64, u64, &str, Option<&String>)> = slot
         .values
         .iter()
         .zip(series)
-        .filter(|(value, _)| **value > 0)
-        .map(|(value, series)| {
+        .enumerate()
+        .filter(|(_, (value, _))| **value > 0)
+        .map(|(nth, (value, series))| {
             let height = scaled(*value, most).max(2).min(foot);
             foot -= height;
-            (foot, height, series.class)
+            (foot, height, series.class, slot.links.get(nth))
         })
         .collect();
     let words = format!("{}: {}", slot.label, in_words(slot, series));
-    let drawn = html! {
+    // The table has the same links in reach of the keyboard; here they are for the hand.
+    html! {
         g {
             title { (words) }
-            @for (y, height, class) in pieces { rect class=(class) x=(left) y=(y) width=(width) height=(height) {} }
+            @for (y, height, class, link) in pieces {
+                @let drawn = html! { rect class=(class) x=(left) y=(y) width=(width) height=(height) {} };
+                @match link {
+                    Some(link) => a href=(link) tabindex="-1" { (drawn) },
+                    None => (drawn),
+                }
+            }
         }
-    };
-    // The table has the same links in reach of the keyboard; here they are for the hand.
-    match &slot.href {
-        Some(href) => html! { a href=(href) tabindex="-1" { (drawn) } },
-        None => drawn,
     }
 }
 
@@ -168,7 +191,7 @@ fn rate_table(title: &str, axis: &str, series: &[Series], slots: &[Slot]) -> Mar
                     @for nth in 0..series.len() {
                         @let (part, whole) = (slot.values.get(2 * nth).copied().unwrap_or(0), slot.values.get(2 * nth + 1).copied().unwrap_or(0));
                         td.num { (percent(part, whole)) }
-                        td.num { (number(part)) " / " (number(whole)) }
+                        td.num { (slot.value(2 * nth)) " / " (slot.value(2 * nth + 1)) }
                     }
                 }
             }
@@ -232,7 +255,7 @@ fn table(title: &str, axis: &str, series: &[Series], slots: &[Slot]) -> Markup {
         &html! { th scope="col" { (axis) } @for one in series { th.num scope="col" { (one.name) } } },
         &html! {
             @for slot in slots.iter().rev() {
-                tr { th scope="row" { (linked(slot)) } @for value in &slot.values { td.num { (number(*value)) } } }
+                tr { th scope="row" { (linked(slot)) } @for nth in 0..series.len() { td.num { (slot.value(nth)) } } }
             }
         },
     )
@@ -278,6 +301,10 @@ mod tests {
             label: label.to_owned(),
             href: Some(format!("/rows?day={label}")),
             values: values.to_vec(),
+            links: vec![
+                format!("/rows?day={label}&counting=accepted"),
+                format!("/rows?day={label}&counting=failed"),
+            ],
         }
     }
 
@@ -290,8 +317,22 @@ mod tests {
             &[slot("Mon", [1000, 1]), slot("Tue", [0, 0])],
         )
         .into_string();
-        assert!(chart.contains("<td class=\"num\">1\u{202f}000</td>"));
-        assert_eq!(chart.matches("href=\"/rows?day=Mon\"").count(), 2);
+        assert!(chart.contains(
+            "<td class=\"num\"><a href=\"/rows?day=Mon&amp;counting=accepted\">1\u{202f}000</a></td>"
+        ));
+        for (link, times) in [
+            ("/rows?day=Mon", 1),
+            ("/rows?day=Mon&amp;counting=accepted", 2),
+            ("/rows?day=Mon&amp;counting=failed", 2),
+            ("/rows?day=Tue", 1),
+            ("/rows?day=Tue&amp;counting=failed", 0),
+        ] {
+            assert_eq!(
+                chart.matches(&format!("href=\"{link}\"")).count(),
+                times,
+                "{link}"
+            );
+        }
         assert_eq!(
             chart.matches("<rect class=\"bad\"").count(),
             2,

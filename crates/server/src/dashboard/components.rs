@@ -5,6 +5,8 @@ use domain::device::Platform;
 use maud::{Markup, html};
 use store::lookup::PublishState;
 
+use crate::admin::insights::rates::Share;
+
 /// The mark: a sun, a mirror, and the beam that stays on its target.
 pub(super) fn mark() -> Markup {
     html! {
@@ -64,6 +66,11 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
     let share = 100.0 * part as f64 / whole as f64;
     format!("{share:.1} %")
+}
+
+/// A rate, as people read it.
+pub(super) fn share(share: Share) -> String {
+    percent(share.part, share.whole)
 }
 
 /// A word with a colour.

@@ -57,8 +57,8 @@ impl Ends {
 /// Failures of some publishes by platform, end and reason, the most frequent first.
 pub(super) fn failures<'a>(
     reports: impl IntoIterator<Item = &'a PublishReport>,
-) -> Vec<(Platform, &'static str, String, u64)> {
-    let mut counts: BTreeMap<(&'static str, &'static str, String), (Platform, u64)> =
+) -> Vec<(Platform, OutcomeKind, String, u64)> {
+    let mut counts: BTreeMap<(&'static str, &'static str, String), (Platform, OutcomeKind, u64)> =
         BTreeMap::new();
     for tally in reports.into_iter().flat_map(|report| &report.tallies) {
         if tally.outcome != OutcomeKind::Accepted {
@@ -67,12 +67,13 @@ pub(super) fn failures<'a>(
                 tally.outcome.as_str(),
                 tally.reason.clone().into_owned(),
             );
-            counts.entry(key).or_insert((tally.platform, 0)).1 += tally.count;
+            let kinds = (tally.platform, tally.outcome, 0);
+            counts.entry(key).or_insert(kinds).2 += tally.count;
         }
     }
     let mut rows: Vec<_> = counts
         .into_iter()
-        .map(|((_, outcome, reason), (platform, count))| (platform, outcome, reason, count))
+        .map(|((_, _, reason), (platform, outcome, count))| (platform, outcome, reason, count))
         .collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.3));
     rows

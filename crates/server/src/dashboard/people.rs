@@ -1,5 +1,6 @@
 //! `/i/{instance}/people`: users and devices. Search, everything about one user's devices, and what can be done with them.
 
+mod counted;
 mod deeds;
 mod device;
 mod user;
@@ -13,6 +14,7 @@ use http::Uri;
 use maud::{Markup, html};
 use store::administration::{DeviceFilter, ListedDevice, ListedUser};
 
+pub(super) use counted::link as devices_link;
 pub(super) use deeds::{delete_device, delete_user, test, test_device};
 
 use super::components::{self, empty, number, pager, time, with_query, wrong};
@@ -53,6 +55,9 @@ pub(super) async fn show(
         return of_interest(&api, &room, &interest, query).await;
     }
     if value("devices").is_some() {
+        if let Some(page) = counted::page(&api, &room, query).await? {
+            return Ok(page);
+        }
         return all_devices(&api, &room, query).await;
     }
     users(&api, &room, &search, query).await

@@ -1,7 +1,9 @@
 //! `/i/{instance}/publishes`: what was published, the newest first.
 
 mod deeds;
+mod events;
 mod one;
+mod sifted;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -9,15 +11,20 @@ use domain::publish::PublishId;
 use http::Uri;
 use maud::{Markup, html};
 use store::lookup::{PublishCursor, PublishReport, PublishState, Target};
+use store::publishes::EventKind;
 
 pub(super) use deeds::{cancel, replay};
+pub(super) use events::events;
 pub(super) use one::show;
+pub(super) use sifted::reports;
 
+use super::chart::counted;
 use super::components::{self, empty, number, pager, percent, time, with_query};
 use super::error::PageError;
 use super::figures::Ends;
 use super::layout::{self, Tab};
 use super::room::Room;
+use super::sift::Sift;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
@@ -37,6 +44,9 @@ pub(super) async fn list(
         .filter(|id| !id.is_empty());
     if let Some(id) = wanted.as_deref().and_then(publish_id) {
         return Ok(Redirect::to(&format!("{base}/{id}")).into_response());
+    }
+    if let Some(sift) = Sift::parse(query) {
+        return sifted::list(&api, &room, &sift, query).await;
     }
     let state = query_value(query, "status").and_then(|word| PublishState::parse(&word));
     let after = query_value(query, "cursor")
@@ -118,15 +128,17 @@ pub(super) fn rows(room: &Room, publishes: &[PublishReport]) -> Markup {
             tbody {
                 @for report in publishes {
                     @let ends = Ends::of(report);
+                    @let publish = room.path(&format!("publishes/{}", report.id));
+                    @let tallies = format!("{publish}#ends");
                     tr {
-                        td.id.wide { a href=(room.path(&format!("publishes/{}", report.id))) { (report.id) } }
+                        td.id.wide { a href=(publish) { (report.id) } }
                         td data-label="State" { (components::state(report.state)) }
                         td data-label="For" { span { (target(report.target)) } }
                         td data-label="When" { (time(report.send_at)) }
-                        td.num data-label="Accepted" { (number(ends.accepted)) }
-                        td.num data-label="Failed" { (number(ends.failed + ends.dead)) }
-                        td.num data-label="Delivered" title=(percent(report.delivered, ends.accepted)) { (number(report.delivered)) }
-                        td.num data-label="Opened" title=(percent(report.opened, report.delivered)) { (number(report.opened)) }
+                        td.num data-label="Accepted" { (counted(ends.accepted, Some(&tallies))) }
+                        td.num data-label="Failed" { (counted(ends.failed + ends.dead, Some(&tallies))) }
+                        td.num data-label="Delivered" title=(percent(report.delivered, ends.accepted)) { (counted(report.delivered, Some(&reports(&publish, EventKind::Delivery)))) }
+                        td.num data-label="Opened" title=(percent(report.opened, report.delivered)) { (counted(report.opened, Some(&reports(&publish, EventKind::Open)))) }
                     }
                 }
             }

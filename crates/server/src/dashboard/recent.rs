@@ -1,63 +1,76 @@
-//! The latest publishes, and what they come to by day.
-
-use std::time::Duration;
+//! The latest publishes by day or by hour, as charts show them.
 
 use domain::clock::Timestamp;
-use store::lookup::{PublishCursor, PublishReport};
+use store::lookup::PublishReport;
 
 use super::error::PageError;
 use super::room::Room;
+use super::sift::Sift;
+use crate::admin::insights::Step;
+use crate::admin::insights::recent::{self, Recent};
 use crate::http::Api;
 
-/// How many publishes are looked at, and in how many pieces they are read.
-pub(super) const LATEST: usize = 500;
-const READ_AT_ONCE: usize = 100;
-/// How many days the charts have.
-pub(super) const DAYS: u32 = 30;
+/// How many days, or hours, the charts have.
+const DAYS: u32 = 30;
+const HOURS: u32 = 48;
 
-/// A publish is nobody's day's twice: the day, in UTC, is the one on which it is sent.
-pub(super) struct Day {
-    /// As `2026-11-23`.
+/// A day or an hour, in UTC, with the publishes that were sent in it.
+pub(super) struct Bucket<'a> {
+    /// As `2026-11-23`, or as `11-23 14:00`.
     pub(super) label: String,
     /// Its publishes.
-    pub(super) reports: Vec<PublishReport>,
+    pub(super) reports: Vec<&'a PublishReport>,
+    /// What they are in the list of publishes.
+    pub(super) sift: Sift,
 }
 
 /// The latest publishes of an instance, the newest first.
-pub(super) async fn publishes(api: &Api, room: &Room) -> Result<Vec<PublishReport>, PageError> {
-    let mut reports = Vec::new();
-    let mut after: Option<PublishCursor> = None;
-    while reports.len() < LATEST {
-        let page = api
-            .store()
-            .list_publishes(room.id(), None, after, READ_AT_ONCE)
-            .await?;
-        reports.extend(page.publishes);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
+pub(super) async fn publishes(api: &Api, room: &Room) -> Result<Recent, PageError> {
+    Ok(recent::publishes(api.admin(), room.id()).await?)
+}
+
+/// When the chart of the last days, or hours, begins.
+pub(super) fn begins(now: Timestamp, step: Step) -> Timestamp {
+    let count = match step {
+        Step::Day => DAYS,
+        Step::Hour => HOURS,
+    };
+    step.of(now).before(step.length() * (count - 1))
+}
+
+/// The last days, or hours, up to `now`, each with its publishes.
+pub(super) fn buckets(recent: &Recent, now: Timestamp, step: Step) -> Vec<Bucket<'_>> {
+    let mut buckets = Vec::new();
+    let mut from = begins(now, step);
+    while from <= now {
+        let until = from.after(step.length());
+        let text = from.to_string();
+        buckets.push(Bucket {
+            label: match step {
+                Step::Day => text.chars().take(10).collect(),
+                Step::Hour => text[5..16].replace('T', " "),
+            },
+            reports: recent.between(from, until).collect(),
+            sift: Sift::since(from).before(until),
+        });
+        from = until;
     }
-    Ok(reports)
+    buckets
 }
 
-/// The day of a point in time, in UTC.
-fn day(at: Timestamp) -> String {
-    at.to_string().chars().take(10).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The last [`DAYS`] days up to `now`, each with its publishes.
-pub(super) fn by_day(reports: &[PublishReport], now: Timestamp) -> Vec<Day> {
-    (0..DAYS)
-        .rev()
-        .map(|ago| day(now.before(Duration::from_secs(24 * 60 * 60) * ago)))
-        .map(|label| Day {
-            reports: reports
-                .iter()
-                .filter(|report| day(report.send_at) == label)
-                .cloned()
-                .collect(),
-            label,
-        })
-        .collect()
+    #[test]
+    fn the_last_days_and_hours_end_with_the_present_one() {
+        let now = Timestamp::parse_rfc3339("2026-11-23T08:59:00Z").unwrap();
+        let recent = Recent::default();
+        let days = buckets(&recent, now, Step::Day);
+        assert_eq!((days.len(), &*days[0].label), (30, "2026-10-25"));
+        assert_eq!(days[29].label, "2026-11-23");
+        let hours = buckets(&recent, now, Step::Hour);
+        assert_eq!((hours.len(), &*hours[47].label), (48, "11-23 08:00"));
+        assert_eq!(hours[0].label, "11-21 09:00");
+    }
 }

@@ -4,6 +4,7 @@ mod browser;
 mod compose;
 mod console;
 mod forms;
+mod numbers;
 mod pages;
 mod sign_in;
 mod strangers;

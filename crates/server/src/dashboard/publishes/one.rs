@@ -3,26 +3,34 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::device::{DeviceOrdinal, Platform};
+use domain::outcome::OutcomeKind;
 use domain::publish::{AudienceKind, PublishId};
 use domain::user::UserId;
 use http::Uri;
 use maud::{Markup, html};
 use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
+use store::publishes::{EventKind, Tally};
 
+use super::sifted::reports;
 use super::target;
-use crate::dashboard::chart;
+use crate::admin::insights::rates::Reached;
+use crate::dashboard::chart::{self, counted};
 use crate::dashboard::components::{
-    self, badge, copyable, done, number, pager, percent, time, with_query,
+    self, badge, copyable, done, number, pager, share, time, with_query,
 };
 use crate::dashboard::error::PageError;
 use crate::dashboard::figures::{self, Ends};
 use crate::dashboard::layout::{self, Tab};
 use crate::dashboard::room::Room;
+use crate::dashboard::sift::{Counting, Sift};
 use crate::http::Api;
 use crate::http::extract::{Segments, query_value};
 
 /// How many users, and how many failures, a page has.
 const ROWS: usize = 50;
+/// How many failures are read at once to find those that are wanted, and how often.
+const LOOK: usize = 500;
+const LOOKS_MAX: usize = 20;
 
 /// `GET`
 pub(in crate::dashboard) async fn show(
@@ -39,9 +47,8 @@ pub(in crate::dashboard) async fn show(
     let report = store.publish_report(room.id(), id).await?;
     let report = report.ok_or(PageError::NotFound("publish"))?;
     let after = DeviceOrdinal(after_failure.unwrap_or_default());
-    let failures = store
-        .publish_failures(room.id(), id, after, ROWS + 1)
-        .await?;
+    let sift = Sift::parse(query).unwrap_or_default();
+    let failures = failures(&api, &room, id, after, &sift).await?;
     let users = match report.target {
         Target::Named(AudienceKind::Users, _) => {
             store
@@ -63,13 +70,13 @@ pub(in crate::dashboard) async fn show(
         p.crumb { a href=(room.path("publishes")) { "Publishes" } }
         div.head { div { h1 { "Publish " (components::state(report.state)) } p { (copyable(&id.to_string(), "the publish id")) } } }
         @if let Some(said) = said { (done(said)) }
-        (numbers(&report))
+        (numbers(&room, &report))
         div.grid.even {
             section.card aria-labelledby="timeline" { h2 id="timeline" { "Timeline" } (timeline(&room, &report)) }
-            section.card { (platforms(&report)) }
+            section.card { (platforms(&room, &report)) }
         }
         @if let Some(users) = &users { (user_table(&room, &report, users)) }
-        (failure_table(&room, &report, failures.unwrap_or_default()))
+        (failure_table(&room, &report, &sift, failures))
         @if room.visitor().may_write() { (deeds(&room, &report)) }
     };
     Ok(layout::room_page(
@@ -81,13 +88,19 @@ pub(in crate::dashboard) async fn show(
     ))
 }
 
-fn numbers(report: &PublishReport) -> Markup {
+fn numbers(room: &Room, report: &PublishReport) -> Markup {
     let ends = Ends::of(report);
+    let reached = Reached::of(report);
+    let here = room.path(&format!("publishes/{}", report.id));
+    let (delivered, opened) = (
+        reports(&here, EventKind::Delivery),
+        reports(&here, EventKind::Open),
+    );
     html! {
         dl.stats {
-            div { dt { "Accepted" } dd { a href="#platforms" { (number(ends.accepted)) } small { "by a gateway" } } }
-            div { dt { "Delivered" } dd { (number(report.delivered)) small { (percent(report.delivered, ends.accepted)) " of the accepted" } } }
-            div { dt { "Opened" } dd { (number(report.opened)) small { (percent(report.opened, report.delivered)) " of the delivered" } } }
+            div { dt { "Accepted" } dd { a href="#ends" { (number(ends.accepted)) } small { "by a gateway" } } }
+            div { dt { "Delivered" } dd { (counted(report.delivered, Some(&delivered))) small { (share(reached.acknowledged())) " of the accepted: the acknowledgement rate" } } }
+            div { dt { "Opened" } dd { (counted(report.opened, Some(&opened))) small { (share(reached.opened())) " of the delivered: the open rate" } } }
             div { dt { "Failed" } dd { a href="#failures" { (number(ends.failed)) } small { (number(ends.dead)) " more to devices that are gone" } } }
             div { dt { "Waiting" } dd { (number(report.retries)) small { "for another attempt" } } }
         }
@@ -125,7 +138,8 @@ fn took(report: &PublishReport, end: domain::clock::Timestamp) -> String {
     }
 }
 
-fn platforms(report: &PublishReport) -> Markup {
+fn platforms(room: &Room, report: &PublishReport) -> Markup {
+    let here = room.path(&format!("publishes/{}", report.id));
     let rows: Vec<(String, u64, Option<String>)> = Platform::ALL
         .into_iter()
         .map(|platform| (platform, Ends::on(report, Some(platform))))
@@ -134,7 +148,7 @@ fn platforms(report: &PublishReport) -> Markup {
             (
                 components::platform(platform).to_owned(),
                 ends.accepted,
-                None,
+                Some("#ends".to_owned()),
             )
         })
         .collect();
@@ -147,7 +161,7 @@ fn platforms(report: &PublishReport) -> Markup {
                 p.soft { "No delivery has had its end." }
             } @else {
                 (chart::shares("Accepted by platform", &rows))
-                details open {
+                details open id="ends" {
                     summary { "Every end" }
                     div.scroll tabindex="0" role="region" aria-label="Every end of a delivery" { table {
                         thead { tr { th scope="col" { "Platform" } th scope="col" { "End" } th scope="col" { "Reason" } th.num scope="col" { "Deliveries" } } }
@@ -155,11 +169,25 @@ fn platforms(report: &PublishReport) -> Markup {
                             td { (components::platform(tally.platform)) }
                             td { (figures::in_words(tally.outcome.as_str())) }
                             td.break { (tally.reason) }
-                            td.num { (number(tally.count)) }
+                            td.num { (counted(tally.count, failures_of(&here, tally).as_deref())) }
                         } } }
                     } }
                 }
             }
+        }
+    }
+}
+
+/// Where the devices are listed whose deliveries had an end. Of those that a gateway took, and of those that are gone, there is no list.
+fn failures_of(here: &str, tally: &Tally) -> Option<String> {
+    match tally.outcome {
+        OutcomeKind::Accepted | OutcomeKind::TokenDead | OutcomeKind::Retry => None,
+        outcome => {
+            let sift = Sift::default()
+                .counting(Counting::End(outcome))
+                .on(tally.platform)
+                .because(tally.reason.clone().into_owned());
+            Some(format!("{}#failures", sift.link(here)))
         }
     }
 }
@@ -198,22 +226,55 @@ fn user_table(room: &Room, report: &PublishReport, users: &[UserOutcome]) -> Mar
     }
 }
 
-fn failure_table(room: &Room, report: &PublishReport, mut failures: Vec<Failed>) -> Markup {
+/// Failures behind `after` that are wanted, one more than a page has if there are more.
+async fn failures(
+    api: &Api,
+    room: &Room,
+    id: PublishId,
+    mut after: DeviceOrdinal,
+    sift: &Sift,
+) -> Result<Vec<Failed>, PageError> {
+    let mut found = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        let piece = api.store().publish_failures(room.id(), id, after, LOOK);
+        let piece = piece.await?.unwrap_or_default();
+        let is_last = piece.len() < LOOK;
+        if let Some(last) = piece.last() {
+            after = last.ordinal;
+        }
+        found.extend(piece.into_iter().filter(|failed| sift.fits(failed)));
+        if is_last || found.len() > ROWS {
+            break;
+        }
+    }
+    found.truncate(ROWS + 1);
+    Ok(found)
+}
+
+fn failure_table(
+    room: &Room,
+    report: &PublishReport,
+    sift: &Sift,
+    mut failures: Vec<Failed>,
+) -> Markup {
     let more = failures.len() > ROWS;
     failures.truncate(ROWS);
-    let here = room.path(&format!("publishes/{}", report.id));
+    let publish = room.path(&format!("publishes/{}", report.id));
+    let here = sift.link(&publish);
+    let is_sifted = *sift != Sift::default();
+    let and = if is_sifted { '&' } else { '?' };
     let next = failures.last().filter(|_| more);
-    let next = next
-        .map(|last| with_query(&here, &[("failures", &last.ordinal.0.to_string())]) + "#failures");
+    let next = next.map(|last| format!("{here}{and}failures={}#failures", last.ordinal.0));
     html! {
         section.card id="failures" aria-labelledby="failures-head" {
             h2 id="failures-head" { "Failures" }
+            @if is_sifted { p { (sift.noun()) ". " a href=(format!("{publish}#failures")) { "All failures" } } }
             @if failures.is_empty() {
                 p.soft { "No device is known that might have got it and did not." }
             } @else {
                 table.cards {
                     thead { tr { th scope="col" { "Device" } th scope="col" { "User" } th scope="col" { "End" } th scope="col" { "Reason" } th scope="col" { "When" } } }
-                    tbody { @for failed in &failures { tr {
+                    tbody { @for failed in &failures { tr.failure {
                         td.id.wide { a href=(with_query(&room.path("people"), &[("device", &failed.device.to_string())])) { (failed.device) } }
                         td.break data-label="User" { @match &failed.user {
                             Some(user) => a href=(with_query(&room.path("people"), &[("user", user.as_str())])) { bdi { (user.as_str()) } },

@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::MayRead;
-use crate::admin::insights::{self, EventCount, Step};
+use crate::admin::insights::devices::{self, DeviceInsights};
+use crate::admin::insights::{self, EventCount, RateCount, Step, recent};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, query_value};
@@ -17,10 +18,17 @@ use crate::http::openapi::{InInstance, Refusal};
 /// How much time is told of when nothing is said.
 const DAYS_DEFAULT: u64 = 30;
 
-/// Counts over time, in order of time and platform.
+/// Counts over time, in order of time and platform, and how many devices there are.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Insights {
+    /// What devices reported, by when the server got it.
     events: Vec<EventCount>,
+    /// What publishes came to, by when they were sent.
+    rates: Vec<RateCount>,
+    /// Whether only the latest 1000 publishes were looked at, and there are older ones.
+    rates_are_cut: bool,
+    devices: DeviceInsights,
 }
 
 /// `GET`, with `from`, `until` and `by`.
@@ -29,7 +37,7 @@ pub(super) struct Insights {
     path = "/admin_api/v1/instances/{instance}/insights",
     tag = "Admin API: insights",
     operation_id = "admin_insights",
-    summary = "What devices reported, by the hour or by the day",
+    summary = "What devices reported and what publishes came to, by the hour or by the day; devices now and on the last 30 days",
     params(
         ("instance" = String, Path, description = "The instance's UUID"),
         ("from" = Option<String>, Query, description = "RFC 3339; 30 days, or by hour one, before until without"),
@@ -56,7 +64,14 @@ pub(crate) async fn show(
     let default = until.before(std::time::Duration::from_secs(days * 24 * 60 * 60));
     let from = time(&uri, "from")?.unwrap_or(default);
     let events = insights::events(api.admin(), instance, from, until, step).await?;
-    Ok(json(&Insights { events }))
+    let recent = recent::publishes(api.admin(), instance).await?;
+    let counted = devices::count(api.admin(), instance).await?;
+    Ok(json(&Insights {
+        events,
+        rates: insights::rates(&recent, from, until, step),
+        rates_are_cut: recent.is_cut,
+        devices: DeviceInsights::of(&counted),
+    }))
 }
 
 fn time(uri: &Uri, name: &'static str) -> Result<Option<Timestamp>, ApiError> {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
 use utoipa::ToSchema;
 
+use crate::admin::insights::rates::Reached;
+
 /// How many failed devices are shown for each reason.
 const EXAMPLES_MAX: usize = 3;
 
@@ -65,6 +67,10 @@ pub(in crate::http) struct Publish {
     delivered: u64,
     /// Devices that said that it was opened.
     opened: u64,
+    /// `delivered` over the deliveries that gateways accepted; null if none was.
+    acknowledgement_rate: Option<f64>,
+    /// `opened` over `delivered`; null if nothing was delivered.
+    open_rate: Option<f64>,
 }
 
 /// Whom a publish is for.
@@ -182,6 +188,7 @@ impl Publish {
             reason: Some(tally.reason.clone().into_owned()).filter(|reason| !reason.is_empty()),
             count: tally.count,
         };
+        let reached = Reached::of(report);
         Self {
             publish_id: report.id.to_string(),
             state: report.state.as_str(),
@@ -194,6 +201,8 @@ impl Publish {
             retries_pending: report.retries,
             delivered: report.delivered,
             opened: report.opened,
+            acknowledgement_rate: reached.acknowledged().rate(),
+            open_rate: reached.opened().rate(),
         }
     }
 }
