@@ -34,6 +34,7 @@ describe('the dashboard in Chromium', () => {
     await heliostat.register('fcm', { token: 'dead' });
     ({ publishId } = await beams.publishToUsers(USERS, { web: { notification: { title: 'One' } }, fcm: { notification: { title: 'One' } } }));
     await heliostat.settled();
+    for (const kind of ['delivery', 'open']) await heliostat.report(kind, publishId, deviceId);
     browser = await Chromium.start();
     page = await browser.page();
     await signIn(page, heliostat.url, token);
@@ -52,13 +53,18 @@ describe('the dashboard in Chromium', () => {
     publishes: `${base}/publishes`,
     'publishes-none': `${base}/publishes?status=scheduled`,
     publish: `${base}/publishes/${publishId}`,
+    'publish-delivered': `${base}/publishes/${publishId}/events?kind=delivery`,
+    'publishes-counted': `${base}/publishes?counting=accepted&platform=web`,
+    'publishes-of-a-time': `${base}/publishes?from=2026-01-01T00:00:00Z`,
     insights: `${base}/insights`,
+    'insights-by-hour': `${base}/insights?by=hour`,
     people: `${base}/people`,
     'people-none': `${base}/people?search=nobody`,
     user: `${base}/people?user=${encodeURIComponent(USERS[3])}`,
     'user-rtl': `${base}/people?user=${encodeURIComponent(USERS[1])}`,
     device: `${base}/people?device=${deviceId}`,
     devices: `${base}/people?devices=all`,
+    'devices-active': `${base}/people?devices=all&platform=web&active=30d`,
     console: `${base}/console`,
     settings: `${base}/settings`,
     docs: `${heliostat.url}/docs`,
