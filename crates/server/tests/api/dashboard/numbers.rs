@@ -38,6 +38,7 @@ async fn sent(
         send_at: at,
         expires_at: None,
         payloads: request.payloads,
+        trace: None,
     };
     let id = publish.id;
     let until = at.after(100 * DAY);
