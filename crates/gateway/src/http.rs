@@ -9,8 +9,10 @@ mod address;
 mod connection;
 mod dial;
 mod guard;
+mod metered;
 mod multiplexed;
 mod pool;
+mod resolve;
 mod retry_after;
 mod serial;
 mod target;
@@ -32,6 +34,7 @@ use crate::{Config, GatewayError};
 
 pub use guard::{Guard, Refused};
 pub(crate) use pool::Destination;
+pub use resolve::{Resolver, SystemResolver};
 #[cfg(feature = "fuzzing")]
 pub(crate) use retry_after::RETRY_AFTER_MAX;
 pub(crate) use retry_after::retry_after;
@@ -139,6 +142,7 @@ impl Failure {
 #[derive(Debug)]
 struct Context {
     guard: Guard,
+    resolver: Arc<dyn Resolver>,
     tls: Arc<rustls::ClientConfig>,
     request_timeout: Duration,
     connect_timeout: Duration,
@@ -163,6 +167,7 @@ impl HttpClient {
     pub(crate) fn new(config: &Config) -> Result<Self, GatewayError> {
         let context = Context {
             guard: Guard::new(config.outbound_allow.clone()),
+            resolver: Arc::clone(&config.resolver),
             tls: Arc::new(tls::client_config(config.extra_ca_pem.as_deref())?),
             request_timeout: config.request_timeout,
             connect_timeout: config.connect_timeout,
@@ -183,6 +188,7 @@ impl HttpClient {
     pub(crate) fn separate(&self, timeout: Duration, connections_max: usize) -> Self {
         let context = Context {
             guard: self.context.guard.clone(),
+            resolver: Arc::clone(&self.context.resolver),
             tls: Arc::clone(&self.context.tls),
             request_timeout: timeout,
             connect_timeout: timeout.min(self.context.connect_timeout),

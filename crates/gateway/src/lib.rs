@@ -30,7 +30,7 @@ use domain::publish::PublishId;
 use url::Url;
 
 pub use host_sign::HostSign;
-pub use http::{Guard, Refused, client_tls};
+pub use http::{Guard, Refused, Resolver, SystemResolver, client_tls};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
 pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};
@@ -62,6 +62,8 @@ pub struct Config {
     pub in_flight_per_connection_max: usize,
     /// How long a webhook's receiver may take to answer. Beams: webhooks.
     pub webhook_timeout: Duration,
+    /// Who is asked for the addresses of names.
+    pub resolver: Arc<dyn Resolver>,
 }
 
 impl Default for Config {
@@ -78,6 +80,7 @@ impl Default for Config {
             connections_per_host_max: 4,
             in_flight_per_connection_max: 500,
             webhook_timeout: Duration::from_secs(3),
+            resolver: Arc::new(SystemResolver),
         }
     }
 }

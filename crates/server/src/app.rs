@@ -359,6 +359,7 @@ pub(crate) fn gateway_config(outbound: &Outbound) -> gateway::Config {
         webhook_timeout: outbound.webhook_timeout,
         connections_per_host_max: outbound.connections_per_host_max,
         in_flight_per_connection_max: outbound.in_flight_per_connection_max,
+        ..gateway::Config::default()
     }
 }
 

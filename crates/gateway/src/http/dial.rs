@@ -26,7 +26,7 @@ pub(super) async fn dial(
     target: &Target,
     guarded: bool,
 ) -> Result<TlsStream<TcpStream>, Failure> {
-    let mut addresses = resolve(target).await?;
+    let mut addresses = resolve(context, target).await?;
     if guarded {
         context.guard.check_addresses(&addresses)?;
     }
@@ -44,18 +44,18 @@ pub(super) async fn dial(
 
 /// Makes a connection without TLS, to an address that the operator has excepted. The caller bounds the time.
 pub(super) async fn dial_plain(context: &Context, target: &Target) -> Result<TcpStream, Failure> {
-    let mut addresses = resolve(target).await?;
+    let mut addresses = resolve(context, target).await?;
     context.guard.check_plain_addresses(&addresses)?;
     addresses.truncate(ADDRESSES_MAX);
     connect(&addresses).await
 }
 
-async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
+async fn resolve(context: &Context, target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     if let Some(address) = target.literal() {
         return Ok(vec![address]);
     }
-    let found = tokio::net::lookup_host((target.host(), target.port())).await;
-    let addresses: Vec<_> = found.map_err(|_| Failure::Resolve)?.collect();
+    let found = context.resolver.resolve(target.host(), target.port());
+    let addresses = found.await.map_err(|_| Failure::Resolve)?;
     if addresses.is_empty() {
         Err(Failure::Resolve)
     } else {

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Broken, Connection, Wire};
+use super::metered::{Allowance, Metered};
 use super::whole_writes::WholeWrites;
 use super::{ANSWER_BODY_LENGTH_MAX, ANSWER_HEADERS_LENGTH_MAX, Answer, Context, Failure};
 
@@ -52,6 +53,8 @@ pub(super) async fn start<T>(
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let allowance = Allowance::default();
+    let io = Metered::new(io, allowance.clone());
     let handshake = h2::client::Builder::new()
         .enable_push(false)
         .initial_max_send_streams(0)
@@ -73,6 +76,7 @@ where
         connection,
         context: Arc::clone(context),
         idle_max,
+        allowance,
     };
     context.tasks.spawn(driver.drive(driven, ping, settled));
     settles.await.map_err(|_| Failure::Handshake)?;
@@ -100,6 +104,7 @@ struct Driver {
     connection: Arc<Connection>,
     context: Arc<Context>,
     idle_max: Duration,
+    allowance: Allowance,
 }
 
 impl Driver {
@@ -114,6 +119,7 @@ impl Driver {
     {
         let mut settled = Some(settled);
         let moving = poll_fn(|cx| {
+            self.allowance.of_requests(self.connection.requests());
             let polled = Pin::new(&mut driven).poll(cx);
             let limit = driven
                 .max_concurrent_send_streams()

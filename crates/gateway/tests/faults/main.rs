@@ -1,6 +1,8 @@
 //! The outbound client against far sides that misbehave in ways no gateway's emulator does.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+mod floods;
+mod leading;
 mod server;
 
 use std::net::SocketAddr;
@@ -38,10 +40,19 @@ fn gateways(server: &Server, adjust: impl FnOnce(&mut Config)) -> Gateways {
 }
 
 fn channel(server: &Server) -> Channel {
-    gateways(server, |_| {}).web_push(Arc::new(Es256Key::generate().unwrap()))
+    gateways(server, |_| {}).web_push(key())
+}
+
+fn key() -> Arc<Es256Key> {
+    Arc::new(Es256Key::generate().unwrap())
 }
 
 async fn send(channel: &Channel, to: SocketAddr) -> Outcome {
+    send_to(channel, &to.to_string()).await
+}
+
+/// To a host and a port.
+async fn send_to(channel: &Channel, to: &str) -> Outcome {
     let encode = |bytes: &[u8]| {
         base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
     };

@@ -27,7 +27,9 @@ impl Server {
         S: Fn(Tls) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certified =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "push.test".to_owned()])
+                .unwrap();
         let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)

@@ -3,6 +3,7 @@
 mod devices;
 mod interests;
 mod metadata;
+mod probing;
 mod token;
 mod user;
 mod vapid;
