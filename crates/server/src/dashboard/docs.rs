@@ -87,8 +87,12 @@ fn calls<'a>(document: &'a Value, tag: &str) -> Vec<Call<'a>> {
             })
         })
     });
-    all.filter(|call| call.described["tags"][0] == tag)
-        .collect()
+    let mut calls: Vec<_> = all
+        .filter(|call| call.described["tags"][0] == tag)
+        .collect();
+    // Older forms last; nobody should begin with them.
+    calls.sort_by_key(|call| call.described["deprecated"] == true);
+    calls
 }
 
 fn anchor(group: &Group<'_>) -> String {
@@ -116,7 +120,7 @@ fn gathered(document: &Value, group: &Group<'_>) -> Markup {
     html! {
         section aria-labelledby=(anchor) {
             h2 id=(anchor) { (title) }
-            @if !group.about.is_empty() { p { (group.about) } }
+            @if !group.about.is_empty() { p { (prose(group.about)) } }
             @for call in &group.calls { (one(document, call)) }
         }
     }
@@ -132,12 +136,12 @@ fn one(document: &Value, call: &Call<'_>) -> Markup {
         article.card.call aria-labelledby=(id) {
             h3 id=(id) { a href=(format!("#{id}")) { (text(described, "summary")) } }
             p.break { (badge(tone(call.method), &method)) " " code { (call.path) } @if described["deprecated"] == true { " " (badge("", "older form")) } }
-            @if let Some(about) = described["description"].as_str() { p { (about) } }
+            @if let Some(about) = described["description"].as_str() { p { (prose(about)) } }
             p.soft { (proof(described)) }
             (parameters(described))
             @if let Some(content) = request["content"].as_object() {
                 h4 { "Body" }
-                @if let Some(about) = request["description"].as_str() { p { (about) } }
+                @if let Some(about) = request["description"].as_str() { p { (prose(about)) } }
                 @for (kind, body) in content {
                     p { code { (kind) } }
                     (fields::table(document, &body["schema"], "What the body has"))
@@ -184,7 +188,7 @@ fn parameters(call: &Value) -> Markup {
                 tbody { @for one in given { tr {
                     td data-label="Name" { code { (text(one, "name")) } }
                     td data-label="In" { span { (text(one, "in")) @if one["required"] != true { ", optional" } } }
-                    td data-label="What" { span { (text(one, "description")) } }
+                    td data-label="What" { span { (prose(text(one, "description"))) } }
                 } } }
             } }
         }
@@ -199,7 +203,7 @@ fn answers(document: &Value, call: &Value) -> Markup {
             @let content = answer["content"].as_object().and_then(|content| content.iter().next());
             dt { (if status == "default" { "any other" } else { status }) }
             dd {
-                (text(answer, "description"))
+                (prose(text(answer, "description")))
                 @if let Some((kind, body)) = content && status == "200" {
                     details {
                         summary { "What it has" }
@@ -209,6 +213,15 @@ fn answers(document: &Value, call: &Value) -> Markup {
                 }
             }
         } }
+    }
+}
+
+/// A text of the document, in which what stands between backquotes is code.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (place, piece) in text.split('`').enumerate() {
+            @if place.is_multiple_of(2) { (piece) } @else { code { (piece) } }
+        }
     }
 }
 

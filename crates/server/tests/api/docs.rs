@@ -37,6 +37,7 @@ async fn every_described_call_is_on_the_page_with_all_that_is_described() {
                 assert!(shown.contains(text), "{text}: {shown}");
             }
             assert!(shown.contains(&method.to_uppercase()), "{method} {path}");
+            let read = shown.replace("<code>", "").replace("</code>", "");
             for parameter in call["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap();
                 assert!(
@@ -45,7 +46,7 @@ async fn every_described_call_is_on_the_page_with_all_that_is_described() {
                 );
             }
             for (status, answer) in call["responses"].as_object().unwrap() {
-                assert!(shown.contains(answer["description"].as_str().unwrap()));
+                assert!(read.contains(&answer["description"].as_str().unwrap().replace('`', "")));
                 let status = status.replace("default", "any other");
                 assert!(shown.contains(&format!("<dt>{status}</dt>")), "{path}");
             }

@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::prose;
+
 /// How deep fields within fields are shown.
 const DEPTH_MAX: usize = 5;
 
@@ -45,7 +47,7 @@ pub(super) fn table(document: &Value, schema: &Value, caption: &str) -> Markup {
                 tbody { @for field in &fields { tr {
                     td.break data-label="Field" { code { (field.name) } }
                     td data-label="Type" { span { (field.kind) @if !field.required { ", optional" } } }
-                    td data-label="What" { span { (field.about) } }
+                    td data-label="What" { span { (prose(field.about)) } }
                 } } }
             } }
         }
