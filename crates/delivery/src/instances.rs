@@ -289,7 +289,9 @@ impl Way {
             return true;
         }
         let now = clock.now();
-        now.since(Timestamp::from_millis(refused_at)) >= PROBE_AFTER
+        let refused = Timestamp::from_millis(refused_at);
+        // What was refused in the future was so before the clock was set back.
+        (now.since(refused) >= PROBE_AFTER || now < refused)
             && self
                 .refused_at
                 .compare_exchange(

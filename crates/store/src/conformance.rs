@@ -195,6 +195,7 @@ macro_rules! store_conformance {
                 news_of_gone_devices_does_no_harm;
             retries:
                 retries_come_when_due_and_most_overdue_first,
+                what_a_clock_that_was_hours_ahead_put_off_is_taken_up,
                 a_claimed_retry_is_nobody_elses,
                 an_expired_lease_on_a_retry_is_taken_over,
                 a_renewed_lease_on_retries_holds,

@@ -328,7 +328,8 @@ pub trait Store:
         platforms: Vec<Platform>,
     ) -> Result<AudienceCount, StoreError>;
 
-    /// Claims up to `limit` jobs that nobody holds a running lease on, oldest first. Each is returned to one caller only.
+    /// Claims up to `limit` jobs that nobody holds a running lease on, oldest first. Each is returned to one caller only. A lease
+    /// that ends more than [`publishes::AHEAD_MAX`] from now does not run.
     async fn claim_jobs(
         &self,
         lease: Lease,
@@ -370,7 +371,8 @@ pub trait Store:
         now: Timestamp,
     ) -> Result<Settled, StoreError>;
 
-    /// Claims up to `limit` retries that are due and that nobody holds a running lease on, the most overdue first.
+    /// Claims up to `limit` retries that are due and that nobody holds a running lease on, the most overdue first. What is due
+    /// more than [`publishes::AHEAD_MAX`] from now is due; a lease that ends as late does not run.
     async fn claim_retries(
         &self,
         lease: Lease,

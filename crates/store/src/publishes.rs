@@ -14,6 +14,10 @@ use uuid::Uuid;
 
 use crate::webhooks::PublishWebhook;
 
+/// How far ahead a lease may end, or a retry be due: what goes beyond was written by a clock that was wrong by hours and has been
+/// set back since, and is taken up at once. Longer than any lease and any wait that can be configured.
+pub const AHEAD_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// A node's claim on work, until it ends or is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {

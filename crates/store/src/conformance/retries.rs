@@ -71,6 +71,27 @@ fn accepted(count: u64) -> Settlement {
     }
 }
 
+pub async fn what_a_clock_that_was_hours_ahead_put_off_is_taken_up(store: Arc<dyn Store>) {
+    const HOURS: i64 = 6 * 3600;
+    waiting(&store, &[10, HOURS, HOURS + 5]).await;
+    let first = claim(&store, 10, 1).await;
+    assert_eq!(first.len(), 1);
+    let retries =
+        |batches: &[RetryBatch]| -> usize { batches.iter().map(|batch| batch.retries.len()).sum() };
+    assert_eq!(retries(&claim(&store, 10, 10).await), 2);
+    // Leased by a clock that was ahead; and a lease that is not absurd is still one.
+    assert_eq!(retries(&claim(&store, HOURS, 10).await), 3);
+    assert_eq!(retries(&claim(&store, 20, 10).await), 3);
+    assert_eq!(retries(&claim(&store, 20, 10).await), 0);
+    let instance = instance(&store).await;
+    subscriber(&store, instance, 7, &["news"]).await;
+    let (_, job) = one_job(&store, instance).await;
+    let held = store.renew_job(job.id, job.fence, at(HOURS)).await;
+    assert_eq!(held.unwrap(), Settled::Done);
+    let jobs = store.claim_jobs(lease(2, 20), at(20), 10).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+}
+
 pub async fn retries_come_when_due_and_most_overdue_first(store: Arc<dyn Store>) {
     assert_eq!(store.next_retry_due(at(0)).await.unwrap(), None);
     let waiting = waiting(&store, &[30, 10, 20]).await;

@@ -27,7 +27,7 @@ use crate::administration::{AdminTokenRecord, AuditEntry};
 use crate::instances::InstanceRecord;
 use crate::lists::Listed;
 use crate::lookup::{Failed, PublishState, Target};
-use crate::publishes::{EventKind, ResolvedAudience};
+use crate::publishes::{AHEAD_MAX, EventKind, ResolvedAudience};
 use crate::webhooks::PublishWebhook;
 
 /// Rows by a number that never repeats.
@@ -142,7 +142,8 @@ impl Claim {
     };
 
     pub(super) fn is_free(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| until <= now)
+        let runs = |until| until > now && until <= now.after(AHEAD_MAX);
+        !self.until.is_some_and(runs)
     }
 }
 

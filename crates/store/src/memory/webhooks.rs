@@ -89,7 +89,7 @@ impl RequestRow {
     fn is_due(&self, now: Timestamp) -> bool {
         self.state == RequestState::Waiting
             && self.due_at.is_none_or(|due| due <= now)
-            && self.claim.is_free(now)
+            && self.claim.until.is_none_or(|until| until <= now)
     }
 
     fn give_up(&mut self, error: &str, now: Timestamp) {

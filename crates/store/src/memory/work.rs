@@ -11,8 +11,8 @@ use domain::webhook::Removal;
 use super::state::{Claim, Device, RetryRow, State};
 use crate::lookup::Failed;
 use crate::publishes::{
-    Failure, Fence, Job, JobId, Lease, NewRetry, QueueDepth, Retry, RetryBatch, RetryId, Settled,
-    Settlement,
+    AHEAD_MAX, Failure, Fence, Job, JobId, Lease, NewRetry, QueueDepth, Retry, RetryBatch, RetryId,
+    Settled, Settlement,
 };
 
 /// How far a job has come.
@@ -98,6 +98,11 @@ impl State {
         limit: usize,
     ) -> Vec<RetryBatch> {
         self.finish_what_is_done(now);
+        let ahead = now.after(AHEAD_MAX);
+        let put_off = self.retries.rows.iter_mut();
+        put_off
+            .filter(|(_, retry)| retry.due_at > ahead)
+            .for_each(|(_, retry)| retry.due_at = now);
         let retries = self.retries.rows.iter();
         let mut due: Vec<_> = retries
             .filter(|(_, retry)| retry.due_at <= now && retry.claim.is_free(now))

@@ -8,7 +8,7 @@ use domain::device::DeviceOrdinal;
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
 use super::{columns, publishes};
-use crate::publishes::{Fence, JobId, Lease, QueueDepth, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, JobId, Lease, QueueDepth, Settled};
 use crate::stored::accepting;
 
 /// A job just claimed; its publish is found by the numbers of its instance and its own.
@@ -18,7 +18,7 @@ pub(super) type Claimed = accepting::Claimed<(i64, i64)>;
 /// running leases.
 pub(super) const CLAIM: &str = "WITH found AS (
         SELECT j.job FROM jobs j
-         WHERE j.leased_until <= $1
+         WHERE (j.leased_until <= $1 OR j.leased_until > $5)
            AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.instance = j.instance AND i.deleted_by IS NOT NULL)
          ORDER BY j.job LIMIT $2 FOR UPDATE OF j SKIP LOCKED)
     UPDATE jobs SET fence = jobs.fence + 1, owner = $3, leased_until = $4 FROM found WHERE jobs.job = found.job
@@ -89,6 +89,7 @@ pub(super) async fn claim(
                 &columns::limit(limit),
                 &lease.owner,
                 &lease.until.as_millis(),
+                &now.after(AHEAD_MAX).as_millis(),
             ],
         )
         .await?;

@@ -9,7 +9,7 @@ use domain::user::UserOrdinal;
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
 use super::{columns, publishes};
-use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, Lease, NewRetry, Retry, RetryId, Settled};
 
 /// Claimed retries of a publish.
 #[derive(Debug)]
@@ -23,12 +23,16 @@ pub(super) struct Group {
 /// number of running leases.
 pub(super) const CLAIM: &str = "WITH found AS (
         SELECT r.retry FROM retries r
-         WHERE r.due_at <= $1 AND r.leased_until <= $1
+         WHERE r.due_at <= $1 AND (r.leased_until <= $1 OR r.leased_until > $5)
            AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.instance = r.instance AND i.deleted_by IS NOT NULL)
          ORDER BY r.due_at, r.retry LIMIT $2 FOR UPDATE OF r SKIP LOCKED)
     UPDATE retries SET fence = retries.fence + 1, owner = $3, leased_until = $4 FROM found WHERE retries.retry = found.retry
     RETURNING retries.retry, retries.instance, retries.publish, retries.attempts, retries.fence, retries.due_at,
         retries.device, retries.user_number";
+/// What a clock that was hours ahead has put off: there is nothing of it otherwise, which costs one look into an index.
+pub(super) const BRING_BACK: &str = "WITH found AS (
+        SELECT r.retry FROM retries r WHERE r.due_at > $2 ORDER BY r.due_at, r.retry LIMIT $3 FOR UPDATE OF r SKIP LOCKED)
+    UPDATE retries SET due_at = $1 FROM found WHERE retries.retry = found.retry";
 /// What is known of those that were claimed.
 pub(super) const RECIPIENTS: &str = "SELECT n.place,
         d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at, p.state
@@ -58,6 +62,13 @@ pub(super) async fn claim(
     limit: usize,
 ) -> Result<Vec<Group>, Fault> {
     publishes::finish_emptied(session, now).await?;
+    let ahead = now.after(AHEAD_MAX).as_millis();
+    session
+        .execute(
+            BRING_BACK,
+            &[&now.as_millis(), &ahead, &columns::limit(limit)],
+        )
+        .await?;
     let rows = session
         .rows(
             CLAIM,
@@ -66,6 +77,7 @@ pub(super) async fn claim(
                 &columns::limit(limit),
                 &lease.owner,
                 &lease.until.as_millis(),
+                &ahead,
             ],
         )
         .await?;

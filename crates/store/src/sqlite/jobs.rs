@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{columns, publishes};
 use crate::StoreError;
-use crate::publishes::{Fence, JobId, Lease, QueueDepth, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, JobId, Lease, QueueDepth, Settled};
 use crate::stored::accepting;
 
 /// A job just claimed; its publish is found by its number.
@@ -17,7 +17,7 @@ pub(super) type Claimed = accepting::Claimed<i64>;
 /// In the order of the key, skipping what is leased: costs the limit plus the number of running leases.
 pub(super) const CLAIMABLE: &str = "SELECT j.job, j.publish, j.cursor, j.range_end, j.fence
     FROM jobs j CROSS JOIN publishes p ON p.publish = j.publish CROSS JOIN instances i ON i.instance = p.instance
-    WHERE j.leased_until <= ?1 AND i.deleted = 0 ORDER BY j.job LIMIT ?2";
+    WHERE (j.leased_until <= ?1 OR j.leased_until > ?3) AND i.deleted = 0 ORDER BY j.job LIMIT ?2";
 
 /// Writes the jobs of a new publish; returns them if they are leased at once.
 pub(super) fn insert(
@@ -62,15 +62,22 @@ pub(super) fn claim(
     publishes::finish_emptied(connection, now)?;
     let found: Vec<Claimed> = connection
         .prepare_cached(CLAIMABLE)?
-        .query_map([now.as_millis(), columns::limit(limit)], |row| {
-            Ok(Claimed {
-                job: JobId(row.get(0)?),
-                publish: row.get(1)?,
-                cursor: DeviceOrdinal(row.get(2)?),
-                end: DeviceOrdinal(row.get(3)?),
-                fence: Fence(row.get::<_, i64>(4)? + 1),
-            })
-        })?
+        .query_map(
+            [
+                now.as_millis(),
+                columns::limit(limit),
+                now.after(AHEAD_MAX).as_millis(),
+            ],
+            |row| {
+                Ok(Claimed {
+                    job: JobId(row.get(0)?),
+                    publish: row.get(1)?,
+                    cursor: DeviceOrdinal(row.get(2)?),
+                    end: DeviceOrdinal(row.get(3)?),
+                    fence: Fence(row.get::<_, i64>(4)? + 1),
+                })
+            },
+        )?
         .collect::<Result<_, _>>()?;
     let mut statement = connection.prepare_cached(
         "UPDATE jobs SET fence = ?2, owner = ?3, leased_until = ?4 WHERE job = ?1",

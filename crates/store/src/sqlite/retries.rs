@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{columns, publishes};
 use crate::StoreError;
-use crate::publishes::{Fence, Lease, NewRetry, Retry, RetryId, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, Lease, NewRetry, Retry, RetryId, Settled};
 
 /// In the order of their due times, skipping what is leased: costs the limit plus the number of running leases.
 pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fence,
@@ -15,7 +15,10 @@ pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fen
         r.user_number, p.state = 'cancelled'
     FROM retries r CROSS JOIN devices d ON d.device = r.device CROSS JOIN instances i ON i.instance = d.instance
          CROSS JOIN publishes p ON p.publish = r.publish
-    WHERE r.due_at <= ?1 AND r.leased_until <= ?1 AND i.deleted = 0 ORDER BY r.due_at, r.retry LIMIT ?2";
+    WHERE r.due_at <= ?1 AND (r.leased_until <= ?1 OR r.leased_until > ?3) AND i.deleted = 0 ORDER BY r.due_at, r.retry LIMIT ?2";
+/// What a clock that was hours ahead has put off: there is nothing of it otherwise, which costs one look into an index.
+pub(super) const BRING_BACK: &str = "UPDATE retries SET due_at = ?1
+    WHERE retry IN (SELECT retry FROM retries WHERE due_at > ?2 ORDER BY due_at, retry LIMIT ?3)";
 pub(super) const NEXT_DUE: &str =
     "SELECT due_at FROM retries WHERE leased_until <= ?1 ORDER BY due_at, retry LIMIT 1";
 
@@ -27,6 +30,11 @@ pub(super) fn claim(
     limit: usize,
 ) -> Result<Vec<(i64, Vec<Retry>)>, StoreError> {
     publishes::finish_emptied(connection, now)?;
+    connection.prepare_cached(BRING_BACK)?.execute([
+        now.as_millis(),
+        now.after(AHEAD_MAX).as_millis(),
+        columns::limit(limit),
+    ])?;
     let found = claimable(connection, now, limit)?;
     let mut statement = connection.prepare_cached(
         "UPDATE retries SET fence = ?2, owner = ?3, leased_until = ?4 WHERE retry = ?1",
@@ -55,7 +63,11 @@ fn claimable(
     limit: usize,
 ) -> Result<Vec<(i64, Retry)>, StoreError> {
     let mut statement = connection.prepare_cached(CLAIMABLE)?;
-    let mut rows = statement.query([now.as_millis(), columns::limit(limit)])?;
+    let mut rows = statement.query([
+        now.as_millis(),
+        columns::limit(limit),
+        now.after(AHEAD_MAX).as_millis(),
+    ])?;
     let (mut found, mut left_behind) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let recipient: Option<Recipient> = columns::readable(columns::recipient(row, 4, |_| true))?;
