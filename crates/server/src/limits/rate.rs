@@ -69,8 +69,10 @@ impl<K: Hash + Eq> Rates<K> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let place = known.place(key, now, self.keys_max);
-        // The clock may have been set back, or the share may have become larger.
+        // The clock may have been set back, or the share may have become larger. That is kept, or a key whose number is of a
+        // clock that was hours ahead would be refused for hours.
         let whole_again = (*place).clamp(now, now.saturating_add(period));
+        *place = whole_again;
         let next = whole_again + step;
         let over = next - (now + step * max);
         if over > 0 {
@@ -102,6 +104,15 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_costs_a_period_at_most() {
+        let rates = Rates::new(Rate::new(10, Duration::from_secs(1)));
+        const HOURS_AHEAD: i64 = 6 * 3_600_000;
+        assert!(rates.admit(1, at(HOURS_AHEAD), 1).is_ok());
+        assert!(rates.admit(1, at(0), 1).is_err());
+        assert!(rates.admit(1, at(1000), 1).is_ok());
     }
 
     #[test]
