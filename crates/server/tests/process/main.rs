@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "the helpers of a test fail the test"
 )]
@@ -15,6 +16,7 @@ mod crash;
 mod dumps;
 mod program;
 mod receipts;
+mod recovery;
 mod secrets;
 mod shutdown;
 mod stage;

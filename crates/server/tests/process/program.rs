@@ -38,15 +38,57 @@ pub(crate) fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_heliostat");
+
+/// What the programs of a stage run in, if that is not simply this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// The words before the program's name.
+    pub(crate) prefix: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// Where the database is, as the programs see it.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// The program with these words.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = match self.prefix.split_first() {
+            Some((first, more)) => {
+                let mut command = Command::new(first);
+                command.args(more).arg(PROGRAM);
+                command
+            }
+            None => Command::new(PROGRAM),
+        };
+        command
+            .args(arguments)
+            .envs(self.env.iter().cloned())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that manages, to its end. What it printed.
+    pub(crate) fn manage(&self, arguments: &[&str]) -> String {
+        printed(self.command(arguments), arguments)
+    }
+}
+
 pub(crate) fn heliostat(env: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heliostat"));
+    let mut command = Command::new(PROGRAM);
     command.envs(env.iter().cloned()).stdin(Stdio::null());
     command
 }
 
 /// Runs a command that manages, to its end. What it printed.
 pub(crate) fn manage(env: &[(String, String)], arguments: &[&str]) -> String {
-    let output = heliostat(env).args(arguments).output().unwrap();
+    let mut command = heliostat(env);
+    command.args(arguments);
+    printed(command, arguments)
+}
+
+fn printed(mut command: Command, arguments: &[&str]) -> String {
+    let output = command.output().unwrap();
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
@@ -130,6 +172,11 @@ impl Server {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Ends it between two instructions, as a power cut or `kill -9` would.

@@ -1,6 +1,6 @@
 //! What the gateways accepted, by publish and device.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use emulator::{Emulators, Notification, Verdict};
@@ -46,6 +46,13 @@ impl Receipts {
             .unwrap()
             .get(publish)
             .map_or(0, HashMap::len)
+    }
+
+    /// Which devices a publish came to.
+    pub(crate) fn tokens(&self, publish: &str) -> HashSet<String> {
+        let ledger = self.ledger.lock().unwrap();
+        let tokens = ledger.get(publish).into_iter().flat_map(HashMap::keys);
+        tokens.cloned().collect()
     }
 
     /// How many copies of anything came, the first ones included.

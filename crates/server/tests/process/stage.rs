@@ -7,7 +7,7 @@ use emulator::{Behaviour, Change, Config, Emulators, Gateway};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::program::{Server, client, heliostat, manage, until};
+use crate::program::{Server, Surroundings, client, until};
 use crate::receipts::Receipts;
 
 pub(crate) const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
@@ -67,10 +67,21 @@ impl Plot {
     }
 }
 
+/// How a publish was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 200, with this id.
+    Taken(String),
+    /// With this status, and when to come again.
+    Refused(u16, Option<String>),
+    /// The connection broke.
+    None,
+}
+
 /// Emulators, a database with an instance and devices in it, and the way to start servers on it.
 pub(crate) struct Stage {
     directory: tempfile::TempDir,
-    env: Vec<(String, String)>,
+    surroundings: Surroundings,
     emulators: Emulators,
     pub(crate) http: reqwest::Client,
     pub(crate) receipts: Receipts,
@@ -79,6 +90,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets everything up; the server that is returned has taken the registrations.
     pub(crate) async fn set(plot: &Plot) -> (Self, Server) {
+        Self::set_in(plot, Surroundings::default()).await
+    }
+
+    /// The same, with the programs and the database in these surroundings.
+    pub(crate) async fn set_in(plot: &Plot, mut surroundings: Surroundings) -> (Self, Server) {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::local(directory.path().join("emulators"));
         let emulators = emulator::start(config, Arc::new(SystemClock))
@@ -91,8 +107,11 @@ impl Stage {
         for gateway in [Gateway::Apns, Gateway::Fcm] {
             emulators.change(gateway, change).unwrap();
         }
+        let folder = surroundings.folder.as_deref().unwrap_or(directory.path());
+        let settings = environment(&emulators, folder, plot);
+        surroundings.env.extend(settings);
         let stage = Self {
-            env: environment(&emulators, &directory, plot),
+            surroundings,
             http: client().build().unwrap(),
             receipts: Receipts::of(&emulators),
             emulators,
@@ -106,38 +125,38 @@ impl Stage {
 
     /// Starts a server on the same database.
     pub(crate) async fn serve(&self) -> Server {
-        Server::start(
-            &self.env,
-            &self.directory.path().join("server.log"),
-            &self.http,
-        )
-        .await
+        let command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let log = self.directory.path().join("server.log");
+        Server::start_as(command, &log, &self.http).await
     }
 
     /// Runs a command that manages, on the same database. What it printed.
     pub(crate) fn manage(&self, arguments: &[&str]) -> String {
-        manage(&self.env, arguments)
+        self.surroundings.manage(arguments)
     }
 
     /// The same, to be run.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = heliostat(&self.env);
-        command.args(arguments);
-        command
+        self.surroundings.command(arguments)
     }
 
-    /// A path in the stage's folder, where the database is `heliostat.db`.
+    /// Where the database is, as the programs see it.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        let folder = self.surroundings.folder.as_deref();
+        folder.unwrap_or(self.directory.path()).join("heliostat.db")
+    }
+
+    /// A path in the stage's folder.
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(name)
     }
 
     /// Servers that are started from now on have this setting, by its name in the environment.
     pub(crate) fn with_setting(&mut self, name: &str, value: impl Into<String>) {
-        self.env.push((name.to_owned(), value.into()));
+        self.surroundings.env.push((name.to_owned(), value.into()));
     }
 
     fn create_instance(&self) {
-        let value = |name| self.emulators.env_value(name).unwrap();
         let create = [
             "instance",
             "create",
@@ -148,7 +167,13 @@ impl Stage {
             "--secret-key",
             SECRET_KEY,
         ];
-        manage(&self.env, &create);
+        self.surroundings.manage(&create);
+        self.set_credentials();
+    }
+
+    /// Sets the instance's credentials, which are tried at once then even if they were refused.
+    pub(crate) fn set_credentials(&self) {
+        let value = |name| self.emulators.env_value(name).unwrap();
         let key = [
             "credential",
             "set",
@@ -164,20 +189,17 @@ impl Stage {
             "--team-id",
             value("APNS_TEAM_ID"),
         ];
-        manage(&self.env, &[&key[..], &ids[..]].concat());
+        self.surroundings.manage(&[&key[..], &ids[..]].concat());
         let account = value("EMULATOR_SERVICE_ACCOUNT_FILE");
-        manage(
-            &self.env,
-            &[
-                "credential",
-                "set",
-                "fcm",
-                "--instance",
-                INSTANCE,
-                "--service-account",
-                account,
-            ],
-        );
+        self.surroundings.manage(&[
+            "credential",
+            "set",
+            "fcm",
+            "--instance",
+            INSTANCE,
+            "--service-account",
+            account,
+        ]);
     }
 
     async fn register(&self, server: &Server, plot: &Plot) {
@@ -231,6 +253,12 @@ impl Stage {
     }
 
     pub(crate) async fn register_one(&self, server: &Server, number: usize) {
+        let registered = self.try_register(server, number).await;
+        assert_eq!(registered, 200, "device {number}");
+    }
+
+    /// Registers a device and subscribes it. The status of the first answer that is no success, or 200.
+    pub(crate) async fn try_register(&self, server: &Server, number: usize) -> u16 {
         let (gateway, token) = address(number);
         let (platform, body) = match gateway {
             Gateway::Apns => {
@@ -247,13 +275,16 @@ impl Stage {
             server.url
         );
         let answer = self.http.post(&devices).json(&body).send().await.unwrap();
-        let device: Value = answer.error_for_status().unwrap().json().await.unwrap();
+        if !answer.status().is_success() {
+            return answer.status().as_u16();
+        }
+        let device: Value = answer.json().await.unwrap();
         let interest = format!(
             "{devices}/{}/interests/{EVERYBODY}",
             device["id"].as_str().unwrap()
         );
         let answer = self.http.post(interest).send().await.unwrap();
-        answer.error_for_status().unwrap();
+        answer.status().as_u16()
     }
 
     /// Publishes to everybody. The publish's id if it was answered 200, nothing if the connection broke.
@@ -270,6 +301,26 @@ impl Stage {
         server: &Server,
         traceparent: Option<&str>,
     ) -> impl Future<Output = Option<String>> + Send + 'static {
+        let asked = self.ask_under(server, traceparent);
+        async move {
+            match asked.await {
+                Answer::Taken(publish) => Some(publish),
+                Answer::None => None,
+                Answer::Refused(status, _) => panic!("a publish was refused: {status}"),
+            }
+        }
+    }
+
+    /// Publishes to everybody, and says how that was answered.
+    pub(crate) fn ask(&self, server: &Server) -> impl Future<Output = Answer> + Send + 'static {
+        self.ask_under(server, None)
+    }
+
+    fn ask_under(
+        &self,
+        server: &Server,
+        traceparent: Option<&str>,
+    ) -> impl Future<Output = Answer> + Send + 'static {
         let body = json!({
             "interests": [EVERYBODY],
             "apns": { "aps": { "alert": "Hello" } },
@@ -284,9 +335,18 @@ impl Stage {
             request = request.header("traceparent", traceparent);
         }
         async move {
-            let answer = request.send().await.ok()?;
-            let body: Value = answer.error_for_status().unwrap().json().await.ok()?;
-            Some(body["publishId"].as_str().unwrap().to_owned())
+            let Ok(answer) = request.send().await else {
+                return Answer::None;
+            };
+            if !answer.status().is_success() {
+                let after = answer.headers().get("retry-after");
+                let after = after.map(|after| after.to_str().unwrap().to_owned());
+                return Answer::Refused(answer.status().as_u16(), after);
+            }
+            match answer.json::<Value>().await {
+                Ok(body) => Answer::Taken(body["publishId"].as_str().unwrap().to_owned()),
+                Err(_) => Answer::None,
+            }
         }
     }
 
@@ -334,10 +394,10 @@ fn address(number: usize) -> (Gateway, String) {
 
 fn environment(
     emulators: &Emulators,
-    directory: &tempfile::TempDir,
+    folder: &std::path::Path,
     plot: &Plot,
 ) -> Vec<(String, String)> {
-    let database = format!("sqlite:{}", directory.path().join("heliostat.db").display());
+    let database = format!("sqlite:{}", folder.join("heliostat.db").display());
     let own = [
         ("HELIOSTAT_DATABASE", database),
         (
