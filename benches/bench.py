@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import instructions, machine, processes, profile, tables
+from harness import instructions, machine, processes, profile, soak, tables
 from harness.database import MASTER_KEY
 from harness.peers import Peers
 from harness.receiver import Certificates, Receiver
@@ -65,6 +65,9 @@ def options(names):
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement; medians count")
     parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
     parser.add_argument("--instructions", action="store_true", help="instead of rows: how many instructions a delivery takes, by valgrind")
+    parser.add_argument("--soak", action="store_true", help="instead of rows: hours at half of peak, with faults that come and go")
+    parser.add_argument("--minutes", type=float, default=60, metavar="N", help="how long --soak makes load; 60 if not given")
+    parser.add_argument("--kills", type=int, default=soak.KILLS, metavar="N", help="how often --soak kills the server in its first third")
     parser.add_argument("--record", action="store_true", help="write the results into docs/PERFORMANCE.md, too")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
     return parser.parse_args()
@@ -90,6 +93,8 @@ def main():
         if chosen.instructions:
             instructions.main(bench)
             return 0
+        if chosen.soak:
+            return soak_main(bench, chosen, facts)
         for name in chosen.only or rows:
             bench.say(f"row {name}")
             try:
@@ -105,6 +110,17 @@ def main():
     print("\n" + tables.text(results))
     print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json and .md")
     return 1 if any("failed" in result for result in results.values()) else 0
+
+
+def soak_main(bench, chosen, facts):
+    result = soak.Soak(bench, chosen.minutes, chosen.kills).run()
+    stamp = facts["date"].replace(":", "").split("+")[0]
+    (bench.work / f"soak-{stamp}.json").write_text(json.dumps({"machine": facts, **result}, indent=1), encoding="utf-8")
+    if chosen.record:
+        soak.record(bench.root / "docs/PERFORMANCE.md", facts, result)
+    print("\n" + soak.text(result))
+    print(f"\n{bench.work.relative_to(bench.root)}/soak-{stamp}.json")
+    return 0 if all(line["met"] for line in result["lines"]) else 1
 
 
 if __name__ == "__main__":

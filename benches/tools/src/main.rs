@@ -8,6 +8,7 @@ mod gateway;
 mod http1;
 mod latency;
 mod load;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +34,8 @@ enum Command {
     Latency(latency::Latency),
     /// Send requests over keep-alive connections, each as soon as the one before is answered.
     Load(load::Load),
+    /// Send a mix of requests at a steady rate, whatever becomes of them, and count how they ended.
+    Soak(soak::Soak),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
             Command::Capture(capture) => capture.run().await,
             Command::Latency(latency) => latency.run().await,
             Command::Load(load) => load.run().await,
+            Command::Soak(soak) => soak.run().await,
         }
     })
 }
