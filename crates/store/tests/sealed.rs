@@ -17,7 +17,7 @@ use store::sealing::SealedKind;
 use store::sqlite::{SqliteSettings, SqliteStore};
 
 /// Columns of bytes that are not sealed, and what they are.
-const OPEN: [(&str, &str); 7] = [
+const OPEN: [(&str, &str); 8] = [
     // Of a browser's subscription, as gateway tokens are: what a push service needs beside the address.
     ("devices", "keys"),
     // Digests.
@@ -28,6 +28,8 @@ const OPEN: [(&str, &str); 7] = [
     ("instances", "vapid_public_key"),
     // Numbers of interests and users.
     ("payloads", "audience"),
+    // Ids of a trace and of a span.
+    ("payloads", "trace"),
     // Ids of master keys.
     ("nodes", "keys"),
 ];
