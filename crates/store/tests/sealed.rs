@@ -53,7 +53,15 @@ fn judge(found: &BTreeSet<(String, String)>, backend: &str) {
 }
 
 /// Ids are bytes in SQLite, of a type of their own in PostgreSQL.
-const IDS: [&str; 6] = ["id", "owner", "node", "event_id", "instance", "filled_from"];
+const IDS: [&str; 7] = [
+    "id",
+    "owner",
+    "node",
+    "event_id",
+    "instance",
+    "filled_from",
+    "identity",
+];
 
 #[tokio::test]
 async fn every_sealed_column_of_sqlite_is_known() {
