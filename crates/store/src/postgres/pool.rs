@@ -2,7 +2,8 @@
 //!
 //! A transaction that collides with another is undone and done again. One whose connection is lost before it was to be
 //! committed is done again on another. One whose connection is lost while it is being committed may or may not have been: that
-//! is told as unavailable.
+//! is told as unavailable. What devices ask for, which anybody can in any number, has a share of the connections and of the
+//! queue for them, and leaves the rest to those who have proved something.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ const BACKOFF_MAX: Duration = Duration::from_millis(640);
 /// How much longer than the server has for a statement we wait for its answer.
 const PATIENCE_BEYOND: Duration = Duration::from_secs(1);
 
+/// Devices have one in so many of the connections, whether others use theirs or not,
+const DEVICES_CONNECTIONS_SHARE: usize = 2;
+/// and of those who may wait.
+const DEVICES_QUEUE_SHARE: usize = 4;
+
 /// How a transaction that writes begins.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
@@ -50,6 +56,55 @@ struct Shared {
     pool: Pool,
     patience: Duration,
     admitted: Semaphore,
+    devices: Devices,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// Whoever has proved something, and what the server does by itself: publishes, deliveries, administration.
+    Own,
+    /// Devices, or who says to be one.
+    Devices,
+}
+
+/// The share of devices.
+struct Devices {
+    admitted: Semaphore,
+    connections: Semaphore,
+    wait_timeout: Duration,
+}
+
+impl Devices {
+    fn new(settings: PostgresSettings) -> Self {
+        let connections = settings.connections_max / DEVICES_CONNECTIONS_SHARE;
+        Self {
+            admitted: Semaphore::new(settings.queue_length.div_ceil(DEVICES_QUEUE_SHARE).max(1)),
+            connections: Semaphore::new(connections.max(1)),
+            wait_timeout: settings.wait_timeout,
+        }
+    }
+
+    /// Waits for one of the connections that devices may use, as long as for any connection.
+    async fn admit(&self) -> Result<Admitted<'_>, StoreError> {
+        let admitted = admit(&self.admitted)?;
+        let connection = tokio::time::timeout(self.wait_timeout, self.connections.acquire());
+        match connection.await {
+            Ok(Ok(connection)) => Ok(Admitted(admitted, Some(connection))),
+            // Nobody closes it; there is nothing to wait for if somebody did.
+            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+        }
+    }
+}
+
+/// Leave to use a connection, until it is dropped.
+struct Admitted<'a>(
+    #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
+    #[expect(dead_code, reason = "held")] Option<SemaphorePermit<'a>>,
+);
+
+fn admit(queue: &Semaphore) -> Result<SemaphorePermit<'_>, StoreError> {
+    queue.try_acquire().map_err(|_| StoreError::Busy)
 }
 
 /// How a transaction ended that did not.
@@ -91,6 +146,7 @@ impl Sessions {
                 pool,
                 patience: settings.statement_timeout + PATIENCE_BEYOND,
                 admitted: Semaphore::new(settings.queue_length.max(1)),
+                devices: Devices::new(settings),
             }),
             tasks: TaskTracker::new(),
         })
@@ -120,7 +176,25 @@ impl Sessions {
         args: A,
         work: Work<A, T>,
     ) -> Result<T, StoreError> {
-        let _admitted = self.shared.admit()?;
+        self.read_as(Asker::Own, args, work).await
+    }
+
+    /// The same for a device.
+    pub(super) async fn read_for_devices<A: Sync, T>(
+        &self,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError> {
+        self.read_as(Asker::Devices, args, work).await
+    }
+
+    async fn read_as<A: Sync, T>(
+        &self,
+        asker: Asker,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError> {
+        let _admitted = self.shared.admit(asker).await?;
         let mut tries = 1;
         loop {
             let session = self.shared.session().await?;
@@ -148,6 +222,7 @@ impl Sessions {
         T: Send + 'static,
     {
         self.carry_out(
+            Asker::Own,
             "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
             args,
             work,
@@ -161,11 +236,25 @@ impl Sessions {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.carry_out(BEGIN, args, work).await
+        self.carry_out(Asker::Own, BEGIN, args, work).await
+    }
+
+    /// The same for a device.
+    pub(super) async fn write_for_devices<A, T>(
+        &self,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.carry_out(Asker::Devices, BEGIN, args, work).await
     }
 
     async fn carry_out<A, T>(
         &self,
+        asker: Asker,
         begin: &'static str,
         args: A,
         work: Work<A, T>,
@@ -179,7 +268,7 @@ impl Sessions {
         }
         let shared = Arc::clone(&self.shared);
         let task = self.tasks.spawn(async move {
-            let _admitted = shared.admit()?;
+            let _admitted = shared.admit(asker).await?;
             Ok(shared.done(begin, &args, work).await?)
         });
         task.await
@@ -240,8 +329,11 @@ impl Lane {
 }
 
 impl Shared {
-    fn admit(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        self.admitted.try_acquire().map_err(|_| StoreError::Busy)
+    async fn admit(&self, asker: Asker) -> Result<Admitted<'_>, StoreError> {
+        match asker {
+            Asker::Own => Ok(Admitted(admit(&self.admitted)?, None)),
+            Asker::Devices => self.devices.admit().await,
+        }
     }
 
     async fn session(&self) -> Result<Session, StoreError> {

@@ -119,12 +119,9 @@ impl Store for PostgresStore {
         fresh: DeviceId,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
-        call!(self.write(registration, fresh, now), |s| devices::register(
-            s,
-            registration,
-            *fresh,
-            *now
-        ))
+        call!(self.write_for_devices(registration, fresh, now), |s| {
+            devices::register(s, registration, *fresh, *now)
+        })
     }
 
     async fn device(
@@ -132,11 +129,13 @@ impl Store for PostgresStore {
         instance: InstanceId,
         id: DeviceId,
     ) -> Result<Option<DeviceRecord>, StoreError> {
-        call!(self.read(instance, id), |s| devices::one(s, *instance, *id))
+        call!(self.read_for_devices(instance, id), |s| devices::one(
+            s, *instance, *id
+        ))
     }
 
     async fn delete_device(&self, instance: InstanceId, id: DeviceId) -> Result<bool, StoreError> {
-        call!(self.write(instance, id), |s| devices::delete(
+        call!(self.write_for_devices(instance, id), |s| devices::delete(
             s, *instance, *id
         ))
     }
@@ -147,7 +146,7 @@ impl Store for PostgresStore {
         id: DeviceId,
         metadata: DeviceMetadata,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, metadata), |s| {
+        call!(self.write_for_devices(instance, id, metadata), |s| {
             devices::set_metadata(s, *instance, *id, metadata)
         })
     }
@@ -159,7 +158,7 @@ impl Store for PostgresStore {
         token: GatewayToken,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, token, now), |s| {
+        call!(self.write_for_devices(instance, id, token, now), |s| {
             devices::set_gateway_token(s, *instance, *id, token, *now)
         })
     }
@@ -190,13 +189,9 @@ impl Store for PostgresStore {
         after: Option<InterestName>,
         limit: usize,
     ) -> Result<Option<InterestPage>, StoreError> {
-        call!(self.read(instance, id, after, limit), |s| interests::page(
-            s,
-            *instance,
-            *id,
-            after.as_ref(),
-            *limit
-        ))
+        call!(self.read_for_devices(instance, id, after, limit), |s| {
+            interests::page(s, *instance, *id, after.as_ref(), *limit)
+        })
     }
 
     async fn set_interests(
@@ -206,10 +201,9 @@ impl Store for PostgresStore {
         interests: Vec<InterestName>,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(
-            self.write(instance, id, interests, now),
-            |s| interests::set(s, *instance, *id, interests, *now)
-        )
+        call!(self.write_for_devices(instance, id, interests, now), |s| {
+            interests::set(s, *instance, *id, interests, *now)
+        })
     }
 
     async fn add_interest(
@@ -221,7 +215,7 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
         call!(
-            self.write(instance, id, interest, interests_max, now),
+            self.write_for_devices(instance, id, interest, interests_max, now),
             |s| interests::add(s, *instance, *id, interest, *interests_max, *now)
         )
     }
@@ -233,7 +227,7 @@ impl Store for PostgresStore {
         interest: InterestName,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write(instance, id, interest, now), |s| {
+        call!(self.write_for_devices(instance, id, interest, now), |s| {
             interests::remove(s, *instance, *id, interest, *now)
         })
     }

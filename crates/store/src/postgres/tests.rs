@@ -6,6 +6,8 @@ mod schema;
 
 mod cost;
 mod failing;
+#[cfg(feature = "conformance")]
+mod flood;
 mod plans;
 mod tls;
 mod together;
