@@ -81,13 +81,13 @@ pub(super) async fn show(
 
 fn steps(room: &Room, step: Step) -> Markup {
     let path = room.path("insights");
-    let current = |one: Step| (one == step).then_some("page");
     html! {
-        nav.steps aria-label="How long" {
-            a href=(path) aria-current=[current(Step::Day)] { "30 days" }
-            " · "
-            a href=(with_query(&path, &[("by", "hour")])) aria-current=[current(Step::Hour)] { "48 hours" }
-        }
+        nav aria-label="How long" { p {
+            @match step {
+                Step::Day => { strong { "30 days" } " · " a href=(with_query(&path, &[("by", "hour")])) { "48 hours" } },
+                Step::Hour => { a href=(path) { "30 days" } " · " strong { "48 hours" } },
+            }
+        } }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is deleted before its publish is: payloads, and whom it named.
+//! What is deleted before its publish is: payloads, whom it named, and what was reported.
 
 use std::time::Duration;
 
@@ -110,4 +110,63 @@ async fn names_may_go_first() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn reports_go_on_schedule_and_how_many_there_were_stays() {
+    let settings = [
+        ("retention.events_days", "7"),
+        ("retention.hours_days", "1"),
+    ];
+    let server = Server::start_with(&settings).await;
+    let root = full(&server).await;
+    let instance = server.instance().await;
+    let (first, second) = (
+        server.fcm_device(&instance, "one").await,
+        server.fcm_device(&instance, "two").await,
+    );
+    let at = format!("/instances/{}/publishes", instance.id);
+    let body = json!({"interests": ["nobody"], "fcm": {"data": {}}});
+    let id = call(&server, &root, Method::POST, &at, &body)
+        .await
+        .ok()
+        .json()["publishId"]
+        .clone();
+    let report = async |server: &Server, device: &str| {
+        let path = format!("/reporting_api/v2/instances/{}/events", instance.id);
+        let event =
+            json!({"event": "Open", "publishId": id, "deviceId": device, "timestampSecs": 1});
+        server.post(&path, &event.to_string()).await.ok();
+    };
+    report(&server, &first).await;
+    let counted = async |server: &Server| {
+        let path = format!("{at}/{}", id.as_str().unwrap());
+        let shown = read(server, &root, &path).await.ok().json();
+        let path = format!("/instances/{}/insights", instance.id);
+        let told = read(server, &root, &path).await.ok().json();
+        (shown["opened"].clone(), told["events"][0]["opened"].clone())
+    };
+    assert_eq!(counted(&server).await, (json!(1), json!(1)));
+    server.clock.advance(8 * DAY);
+    // What is old is looked for at the start, and every ten minutes.
+    let server = server.restart_with(&settings).await;
+    let publish = domain::publish::PublishId::parse(id.as_str().unwrap()).unwrap();
+    let store = server.app.store();
+    loop {
+        let (kind, start) = (
+            store::publishes::EventKind::Open,
+            domain::device::DeviceOrdinal(0),
+        );
+        let events = store.publish_events(instance.id, publish, kind, start, 10);
+        let (day, now) = (DAY, server.app.admin().now());
+        let hours = store.event_hours(instance.id, now.before(20 * day), now);
+        if events.await.unwrap().unwrap().is_empty() && hours.await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Neither a repetition nor a late report counts, and how many there were is told as before.
+    report(&server, &first).await;
+    report(&server, &second).await;
+    assert_eq!(counted(&server).await, (json!(1), json!(1)));
 }
