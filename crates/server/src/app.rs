@@ -168,6 +168,7 @@ impl App {
             public_url_set: config.public_url,
             admission: Admission::new(config.limits.rates),
             limits: config.limits,
+            keep: config.delivery.keep,
             traces,
             metrics_apart: front.operations_addr.is_some(),
             proxies: config.proxies,

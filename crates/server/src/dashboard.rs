@@ -64,6 +64,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route(&room("/people"), get(people::show))
         .route(&room("/people/test"), post(people::test))
         .route(&room("/people/test-device"), post(people::test_device))
+        .route(&room("/people/unbind-device"), post(people::unbind_device))
         .route(&room("/people/delete-user"), post(people::delete_user))
         .route(&room("/people/delete-device"), post(people::delete_device))
         .route(&room("/publishes"), get(publishes::list))
@@ -86,6 +87,10 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route(
             &room("/settings/credentials"),
             post(settings::set_credential),
+        )
+        .route(
+            &room("/settings/credentials/check"),
+            post(settings::check_credential),
         )
         .merge(of_webhooks())
         .layer(from_fn_with_state(api.clone(), context::enter))

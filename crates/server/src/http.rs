@@ -32,6 +32,7 @@ mod traced;
 use std::sync::Arc;
 
 use delivery::instances::{Instance, Instances};
+use delivery::runner::Keep;
 use delivery::runner::Runner;
 use delivery::trail::Trail;
 use delivery::vault::Vault;
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Where requests to publish are told, if anywhere.
     pub(crate) traces: Traces,
+    /// How long what is kept.
+    pub(crate) keep: Keep,
     /// Who may ask how often.
     pub(crate) admission: Admission,
     /// Cancelled once the server is to stop.

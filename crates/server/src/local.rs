@@ -73,6 +73,7 @@ impl Local {
             traces: Traces::default(),
             admission: Admission::new(config.limits.rates),
             limits: config.limits.clone(),
+            keep: config.delivery.keep,
             stopping: CancellationToken::new(),
         };
         let router = api::Local::new(Api {

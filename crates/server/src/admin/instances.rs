@@ -142,3 +142,16 @@ pub async fn delete(admin: &Admin, actor: &Actor, id: InstanceId) -> Result<(), 
     };
     admin.audited(actor, deed, delete).await
 }
+
+/// Lets the debug console of an instance show payloads, to everybody who may look at the instance, or hides them again.
+pub async fn show_payloads(
+    admin: &Admin,
+    actor: &Actor,
+    id: InstanceId,
+    shows: bool,
+) -> Result<(), AdminError> {
+    let deed = Deed::new("console.payloads").at(id);
+    let deed = deed.on(if shows { "shown" } else { "hidden" });
+    let change = async { Ok(admin.store.show_payloads(id, shows).await?) };
+    admin.audited(actor, deed, change).await
+}

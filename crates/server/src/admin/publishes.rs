@@ -1,6 +1,7 @@
 //! Publishes: make one, call one off, send one again.
 
 use delivery::runner::{Replay, Taken};
+use domain::idempotency::Idempotency;
 use domain::instance::InstanceId;
 use domain::publish::{PublishId, PublishRequest};
 use store::lookup::Cancelled;
@@ -11,7 +12,12 @@ use super::error::AdminError;
 
 const UNKNOWN: AdminError = AdminError::NotFound { what: "publish" };
 
-/// The id of what was taken without a key, which is always new.
+/// What was asked for with the key of another request.
+fn reused() -> AdminError {
+    AdminError::Conflict("this was sent already, with other words; check it again first".into())
+}
+
+/// The id of what was taken; none for the key of another request.
 const fn id_of(taken: Taken) -> Option<PublishId> {
     match taken {
         Taken::New(id) | Taken::Repeated(id) => Some(id),
@@ -26,13 +32,24 @@ pub async fn publish(
     instance: InstanceId,
     request: PublishRequest,
 ) -> Result<PublishId, AdminError> {
+    publish_once(admin, actor, instance, request, None).await
+}
+
+/// The same; of requests with the same key, the first is done, and the others are told of its publish.
+pub async fn publish_once(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    request: PublishRequest,
+    idempotency: Option<Idempotency>,
+) -> Result<PublishId, AdminError> {
     let kind = request.audience.kind().as_str();
     let deed = Deed::new("publish.create").at(instance).on(kind);
     let publish = async {
         let opened = admin.instances.get(instance).await?;
         let opened = opened.ok_or(AdminError::InstanceNotFound)?;
-        let taken = admin.runner.publish(&opened, request, None).await?;
-        id_of(taken).ok_or(UNKNOWN)
+        let taken = admin.runner.publish(&opened, request, idempotency).await?;
+        id_of(taken).ok_or_else(reused)
     };
     admin.audited(actor, deed, publish).await
 }

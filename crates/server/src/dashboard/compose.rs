@@ -3,11 +3,13 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::device::Platform;
+use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 use domain::publish::{AudienceKind, PublishRequest};
 use http::{StatusCode, Uri};
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 use store::lookup::AudienceCount;
+use uuid::Uuid;
 
 use super::components::{self, mark, number, wrong};
 use super::error::PageError;
@@ -33,6 +35,10 @@ struct Draft {
     icon: String,
     data: String,
     platforms: Vec<Platform>,
+    /// As the field of a form has it: UTC, to the minute; empty for at once.
+    send_at: String,
+    /// The same; empty for never.
+    expires_at: String,
 }
 
 impl Draft {
@@ -58,6 +64,8 @@ impl Draft {
             icon: form.get("icon").unwrap_or_default().to_owned(),
             data: text("data"),
             platforms: form.all("platform").filter_map(Platform::parse).collect(),
+            send_at: form.get("send_at").unwrap_or_default().to_owned(),
+            expires_at: form.get("expires_at").unwrap_or_default().to_owned(),
         }
     }
 
@@ -109,6 +117,11 @@ impl Draft {
             }
             body.insert(platform.as_str().to_owned(), part);
         }
+        for (name, typed) in [("sendAt", &self.send_at), ("expiresAt", &self.expires_at)] {
+            if !typed.is_empty() {
+                body.insert(name.to_owned(), json!(utc(typed)));
+            }
+        }
         Ok(Value::Object(body))
     }
 
@@ -129,10 +142,20 @@ impl Draft {
     }
 }
 
+/// What a field for a time has, which says no zone and may say no seconds, as RFC 3339 has it.
+fn utc(typed: &str) -> String {
+    match typed.len() {
+        16 => format!("{typed}:00Z"),
+        _ => format!("{typed}Z"),
+    }
+}
+
 /// What a dry run found.
 struct Checked {
     count: AudienceCount,
     body: String,
+    /// What makes a second click send nothing more.
+    once: Uuid,
 }
 
 /// `GET`, with `user` or `interest` to begin with.
@@ -164,9 +187,17 @@ pub(super) async fn submit(
         Ok(request) => request,
         Err(error) => return refuse(&sentence(&error)),
     };
+    if let Err(error) = request.check_times(api.now()) {
+        return refuse(&sentence(&error));
+    }
     if form.get("step") == Some("send") {
-        let id = publishes::publish(api.admin(), room.actor(), room.id(), request).await?;
-        return Ok(Redirect::to(&room.path(&format!("publishes/{id}?done=sent"))).into_response());
+        let once = once(&form, &draft, &body);
+        let is_later = request.send_at.is_some_and(|at| at > api.now());
+        let sent = publishes::publish_once(api.admin(), room.actor(), room.id(), request, once);
+        let id = sent.await?;
+        let done = if is_later { "scheduled" } else { "sent" };
+        let next = room.path(&format!("publishes/{id}?done={done}"));
+        return Ok(Redirect::to(&next).into_response());
     }
     let platforms = request.payloads.platforms().collect();
     let count = api
@@ -174,7 +205,26 @@ pub(super) async fn submit(
         .count_audience(room.id(), request.audience, platforms)
         .await?;
     let body = serde_json::to_string_pretty(&body).unwrap_or_default();
-    Ok(page(&room, &draft, None, Some(&Checked { count, body })))
+    Ok(page(
+        &room,
+        &draft,
+        None,
+        Some(&Checked {
+            count,
+            body,
+            once: Uuid::new_v4(),
+        }),
+    ))
+}
+
+/// The key under which a checked draft is sent, however often its button is pressed.
+fn once(form: &Form, draft: &Draft, body: &Value) -> Option<Idempotency> {
+    let key = Uuid::try_parse(form.get("once")?).ok()?;
+    let key = format!("compose-{}", key.as_hyphenated());
+    Some(Idempotency {
+        key: IdempotencyKey::parse(key.as_bytes()).ok()?,
+        fingerprint: Fingerprint::of(draft.kind().as_str(), body.to_string().as_bytes()),
+    })
 }
 
 fn page(room: &Room, draft: &Draft, why: Option<&str>, checked: Option<&Checked>) -> Response {
@@ -225,6 +275,14 @@ fn words(draft: &Draft) -> Markup {
                 label.choice { input type="checkbox" name="platform" value=(platform) checked[draft.platforms.contains(&platform)] data-preview-platform=(platform); (components::platform(platform)) }
             }
         }
+        details open[!draft.send_at.is_empty() || !draft.expires_at.is_empty()] {
+            summary { "Deliver later" }
+            div.row {
+                div.field { label for="send-at" { "Send at (UTC)" } input id="send-at" name="send_at" type="datetime-local" value=(draft.send_at); }
+                div.field { label for="expires-at" { "Not after (UTC)" } input id="expires-at" name="expires_at" type="datetime-local" value=(draft.expires_at); }
+            }
+            p.hint { "Left empty: at once, and as long as the gateways keep it. Whom it reaches is decided when it is sent." }
+        }
         details open[!draft.data.trim().is_empty()] {
             summary { "Data for the app" }
             div.field { label for="data" { "A JSON object" } textarea.code id="data" name="data" rows="3" spellcheck="false" { "\n" (draft.data) } }
@@ -271,7 +329,8 @@ fn confirm(room: &Room, draft: &Draft, checked: &Checked) -> Markup {
                 form method="post" action=(room.path("compose")) data-once="" {
                     (room.context().form_token().field())
                     (hidden(draft))
-                    button type="submit" { "Send it now" }
+                    input type="hidden" name="once" value=(checked.once);
+                    button type="submit" { @if draft.send_at.is_empty() { "Send it now" } @else { "Send it at " (draft.send_at.replace('T', " ")) " UTC" } }
                 }
                 span.soft.small { "or change it below and check again" }
             }
@@ -289,6 +348,8 @@ fn hidden(draft: &Draft) -> Markup {
         ("link", &draft.link),
         ("icon", &draft.icon),
         ("data", &draft.data),
+        ("send_at", &draft.send_at),
+        ("expires_at", &draft.expires_at),
     ];
     html! {
         @for (name, value) in fields { input type="hidden" name=(name) value=(value); }

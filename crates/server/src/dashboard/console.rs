@@ -26,6 +26,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::layout::{self, Tab};
 use super::room::Room;
+use crate::admin::instances;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
@@ -176,7 +177,7 @@ pub(super) async fn payloads(
 ) -> Result<Response, PageError> {
     room.writes()?;
     let shows = form.get("show") == Some("yes");
-    api.store().show_payloads(room.id(), shows).await?;
+    instances::show_payloads(api.admin(), room.actor(), room.id(), shows).await?;
     Ok(Redirect::to(&room.path("console?done=payloads")).into_response())
 }
 

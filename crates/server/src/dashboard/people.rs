@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use store::administration::{DeviceFilter, ListedDevice, ListedUser};
 
 pub(super) use counted::link as devices_link;
-pub(super) use deeds::{delete_device, delete_user, test, test_device};
+pub(super) use deeds::{delete_device, delete_user, test, test_device, unbind_device};
 
 use super::components::{self, empty, number, pager, time, with_query, wrong};
 use super::error::PageError;
@@ -42,7 +42,11 @@ pub(super) async fn show(
         .or(Some(search.trim()))
         .and_then(DeviceId::parse)
     {
-        return device::page(&api, &room, id, None).await;
+        let unbound = value("done").is_some_and(|word| word == "unbound");
+        let said = unbound.then(|| {
+            components::done("It belongs to nobody now. The app may bind it again, to anybody.")
+        });
+        return device::page(&api, &room, id, said).await;
     }
     if value("device").is_some() {
         return Err(PageError::NotFound("device"));

@@ -36,7 +36,7 @@ const CLIENTS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-const BACKENDS: [(&str, &str, &str); 6] = [
+const BACKENDS: [(&str, &str, &str); 8] = [
     (
         "curl",
         "",
@@ -61,6 +61,16 @@ const BACKENDS: [(&str, &str, &str); 6] = [
         "PHP",
         "",
         "$beams = new \\Pusher\\PushNotifications\\PushNotifications([\n  'instanceId' => '{INSTANCE}', 'secretKey' => $secretKey, 'endpoint' => '{URL}',\n]);\n$beams->publishToUsers(['alice'], ['web' => ['notification' => ['title' => 'Hello']]]);",
+    ),
+    (
+        "Java and Kotlin",
+        "push-notifications-server-java 1.1 has no setting for the host: give the name of the instance’s Beams host, {INSTANCE}.pushnotifications.pusher.com, to this server in your network, or publish by HTTP as here. It signs Beams tokens without a network.",
+        "var beams = new PushNotifications(\"{INSTANCE}\", secretKey);\nvar token = beams.generateToken(\"alice\"); // for your auth endpoint\n\nvar body = \"\"\"\n  {\"users\": [\"alice\"], \"web\": {\"notification\": {\"title\": \"Hello\", \"body\": \"from Java\"}}}\"\"\";\nHttpClient.newHttpClient().send(HttpRequest.newBuilder()\n    .uri(URI.create(\"{URL}/publish_api/v1/instances/{INSTANCE}/publishes/users\"))\n    .header(\"Authorization\", \"Bearer \" + secretKey).header(\"Content-Type\", \"application/json\")\n    .POST(HttpRequest.BodyPublishers.ofString(body)).build(), HttpResponse.BodyHandlers.ofString());",
+    ),
+    (
+        ".NET",
+        "Any HTTP client does; Beams has no official SDK for .NET.",
+        "var http = new HttpClient();\nhttp.DefaultRequestHeaders.Authorization = new(\"Bearer\", secretKey);\nawait http.PostAsJsonAsync(\"{URL}/publish_api/v1/instances/{INSTANCE}/publishes/users\", new {\n    users = new[] { \"alice\" },\n    web = new { notification = new { title = \"Hello\", body = \"from .NET\" } },\n});",
     ),
     (
         "Rust",

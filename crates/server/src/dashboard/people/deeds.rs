@@ -47,6 +47,26 @@ pub(in crate::dashboard) async fn delete_device(
     Ok(Redirect::to(&next).into_response())
 }
 
+/// `POST …/people/unbind-device`: and on to the device, which stays, or back to the user whose it was (`back=user`).
+pub(in crate::dashboard) async fn unbind_device(
+    State(api): State<Api>,
+    room: Room,
+    form: Form,
+) -> Result<Response, PageError> {
+    room.writes()?;
+    let id = form
+        .get("device")
+        .and_then(DeviceId::parse)
+        .ok_or(PageError::NotFound("device"))?;
+    let user = devices::unbind(api.admin(), room.actor(), room.id(), id).await?;
+    let people = room.path("people");
+    let next = match user.filter(|_| form.get("back") == Some("user")) {
+        Some(user) => with_query(&people, &[("user", user.as_str()), ("done", "unbound")]),
+        None => with_query(&people, &[("device", &id.to_string()), ("done", "unbound")]),
+    };
+    Ok(Redirect::to(&next).into_response())
+}
+
 /// `POST …/people/delete-user`
 pub(in crate::dashboard) async fn delete_user(
     State(api): State<Api>,
@@ -70,7 +90,8 @@ pub(in crate::dashboard) async fn test_device(
         .and_then(DeviceId::parse)
         .ok_or(PageError::NotFound("device"))?;
     let tested = devices::test(api.admin(), room.actor(), room.id(), id, None).await?;
-    super::device::page(&api, &room, id, Some(&tested)).await
+    let said = super::device::said(&tested);
+    super::device::page(&api, &room, id, Some(said)).await
 }
 
 /// `POST …/people/test`: a notification to all devices of a user.

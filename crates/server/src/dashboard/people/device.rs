@@ -15,12 +15,12 @@ use crate::http::Api;
 /// How many interests are shown.
 const INTERESTS_SHOWN: usize = 200;
 
-/// The page, with what a test has shown.
+/// The page, with what was just done.
 pub(super) async fn page(
     api: &Api,
     room: &Room,
     id: DeviceId,
-    tested: Option<&Tested>,
+    said: Option<Markup>,
 ) -> Result<Response, PageError> {
     let found = devices::show(api.admin(), room.id(), id).await?;
     let device = &found.device;
@@ -30,7 +30,7 @@ pub(super) async fn page(
         div.head { div { h1 { (components::platform(id.platform())) " device" } p { (copyable(&device.id, "the device id")) } }
             a.button.quiet href=(with_query(&room.path("console"), &[("device", &device.id)])) { "Watch" }
         }
-        @if let Some(tested) = tested { (said(tested)) }
+        @if let Some(said) = said { (said) }
         section.card aria-label="About the device" {
             dl.facts {
                 dt { "User" } dd { @match &device.user {
@@ -57,6 +57,7 @@ pub(super) async fn page(
                     button.quiet type="submit" { "Send it" }
                 }
             }
+            @if device.user.is_some() { (unbind_form(room, &device.id, "device")) }
             details.ask {
                 summary { "Delete this device" }
                 p { "It belongs to nobody any more and gets nothing. If the app is opened again, it registers anew, with another id." }
@@ -71,7 +72,24 @@ pub(super) async fn page(
     Ok(layout::room_page(room, Tab::People, "Device", &[], &body))
 }
 
-fn said(tested: &Tested) -> Markup {
+/// Takes a device from its user, and then leads to one of both, `back`.
+pub(super) fn unbind_form(room: &Room, device: &str, back: &str) -> Markup {
+    html! {
+        details.ask {
+            summary { "Unbind" span.unseen { " the device " (device) " from its user" } }
+            p.small { "The user’s notifications do not reach it any more. It keeps its id and its interests, and the app may bind it again, to anybody." }
+            form method="post" action=(room.path("people/unbind-device")) {
+                (room.context().form_token().field())
+                input type="hidden" name="device" value=(device);
+                input type="hidden" name="back" value=(back);
+                button.danger.small type="submit" { "Unbind it" }
+            }
+        }
+    }
+}
+
+/// What a test has shown.
+pub(super) fn said(tested: &Tested) -> Markup {
     let outcome = figures::in_words(tested.outcome);
     match &tested.reason {
         None => done(&format!("The gateway’s answer: {outcome}.")),

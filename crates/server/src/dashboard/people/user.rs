@@ -6,8 +6,8 @@ use domain::user::{DEVICES_PER_USER_AND_PLATFORM_MAX, UserId};
 use maud::{Markup, html};
 use store::administration::DeviceFilter;
 
-use super::device_rows;
-use crate::dashboard::components::{done, with_query};
+use super::{device, device_rows};
+use crate::dashboard::components::{self, done, with_query};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{self, Tab};
 use crate::dashboard::room::Room;
@@ -32,6 +32,9 @@ pub(super) async fn show(
         Some("device-deleted") => {
             Some("The device is gone, and with it its interests and its user.")
         }
+        Some("unbound") => {
+            Some("The device is the user’s no more. It stays, and may be bound again, to anybody.")
+        }
         _ => None,
     };
     let body = html! {
@@ -48,6 +51,15 @@ pub(super) async fn show(
                 p.soft { "This user has no device. What is published to the user now reaches nobody." }
             } @else {
                 (device_rows(room, &devices))
+                @if room.visitor().may_write() {
+                    @for listed in &devices {
+                        @let id = listed.device.id;
+                        div.lined {
+                            span { (components::platform(id.platform())) " " code.small { (id) } }
+                            (device::unbind_form(room, &id.to_string(), "user"))
+                        }
+                    }
+                }
             }
         }
         @if room.visitor().may_write() { (deeds(room, &user, devices.is_empty())) }

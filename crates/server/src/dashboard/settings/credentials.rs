@@ -7,7 +7,7 @@ use domain::device::Platform;
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::page;
+use super::{Kept, page};
 use crate::admin::instances::Instance;
 use crate::admin::{credentials, instances};
 use crate::dashboard::components::{self, badge};
@@ -25,7 +25,7 @@ pub(super) fn section(room: &Room, instance: &Instance) -> Markup {
             table.cards {
                 thead { tr { th scope="col" { "Platform" } th scope="col" { "State" } th scope="col" { "Credential" } th scope="col" { "Set" } } }
                 tbody {
-                    @for platform in [Platform::Apns, Platform::Fcm] { (row(instance, platform)) }
+                    @for platform in [Platform::Apns, Platform::Fcm] { (row(room, instance, platform)) }
                     tr {
                         td data-label="Platform" { (components::platform(Platform::Web)) }
                         td data-label="State" { (badge("good", "ok")) }
@@ -39,7 +39,7 @@ pub(super) fn section(room: &Room, instance: &Instance) -> Markup {
     }
 }
 
-fn row(instance: &Instance, platform: Platform) -> Markup {
+fn row(room: &Room, instance: &Instance, platform: Platform) -> Markup {
     let found = instance
         .credentials
         .iter()
@@ -55,13 +55,53 @@ fn row(instance: &Instance, platform: Platform) -> Markup {
                             _ => (badge("good", "ok")),
                         }
                     } }
-                    td.break data-label="Credential" { span { (credential.summary) } }
+                    td.break data-label="Credential" { span { (credential.summary) } @if room.visitor().may_write() { (check_form(room, platform)) } }
                     td data-label="Set" { time datetime=(credential.set_at) data-local="" { (credential.set_at) } }
                 }
                 None => { td data-label="State" { (badge("", "not set")) } td data-label="Credential" {} td data-label="Set" {} }
             }
         }
     }
+}
+
+fn check_form(room: &Room, platform: Platform) -> Markup {
+    html! {
+        form method="post" action=(room.path("settings/credentials/check")) data-once="" {
+            (room.context().form_token().field())
+            input type="hidden" name="platform" value=(platform);
+            button.quiet.small type="submit" { "Check it" span.unseen { ": the credential for " (components::platform(platform)) } }
+        }
+    }
+}
+
+/// `POST …/settings/credentials/check`: shows the credential to its gateway, and says what that answers.
+pub(in crate::dashboard) async fn check(
+    State(api): State<Api>,
+    room: Room,
+    form: Form,
+) -> Result<Response, PageError> {
+    room.writes()?;
+    let platform = form.get("platform").and_then(Platform::parse);
+    let platform = platform.ok_or(PageError::NotFound("credential"))?;
+    let checked = credentials::check(api.admin(), room.actor(), room.id(), platform).await?;
+    let instance = instances::show(api.admin(), room.id()).await?;
+    let kept = Kept::of(&api, &room).await?;
+    let name = components::platform(platform);
+    let why = checked.reason.unwrap_or_default().replace('_', " ");
+    Ok(match checked.verdict {
+        "taken" => {
+            let said = format!("The gateway takes the credential for {name}.");
+            page(&room, &instance, &kept, Some(&said), None)
+        }
+        "refused" => {
+            let why = format!("The gateway refuses the credential for {name}: {why}.");
+            page(&room, &instance, &kept, None, Some(&why))
+        }
+        _ => {
+            let why = format!("The gateway could not be asked about {name}: {why}. Try again.");
+            page(&room, &instance, &kept, None, Some(&why))
+        }
+    })
 }
 
 fn apns_form(room: &Room) -> Markup {
@@ -114,7 +154,8 @@ pub(in crate::dashboard) async fn set(
         Err(error) => {
             let instance = instances::show(api.admin(), room.id()).await?;
             let why = format!("{} Nothing was changed.", sentence(&error));
-            let mut response = page(&room, &instance, None, Some(&why));
+            let kept = Kept::of(&api, &room).await?;
+            let mut response = page(&room, &instance, &kept, None, Some(&why));
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             return Ok(response);
         }

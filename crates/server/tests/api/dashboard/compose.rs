@@ -110,3 +110,62 @@ async fn what_breaks_a_rule_is_said_and_nothing_is_lost() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_second_click_sends_nothing_more() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let browser = Browser::signed_in(&server).await;
+    let path = format!("/i/{}/compose", instance.id);
+    let page = browser.get(&path).await.ok();
+    let fields = [("names", "alice"), ("title", "Hi"), ("platform", "web")];
+    let checked = browser.submit(&page, &path, &fields).await.ok();
+    let (_, rest) = checked.body.split_once("name=\"once\" value=\"").unwrap();
+    let once = rest.split('"').next().unwrap();
+    let mut again = fields.to_vec();
+    again.extend([("step", "send"), ("once", once)]);
+    let first = browser.submit(&page, &path, &again).await;
+    let second = browser.submit(&page, &path, &again).await;
+    assert_eq!(first.status, 303);
+    assert_eq!(first.header("location"), second.header("location"));
+    again[1] = ("title", "Other words");
+    assert_eq!(browser.submit(&page, &path, &again).await.status, 409);
+    let store = server.app.store();
+    let publishes = store.list_publishes(instance.id, None, None, 10).await;
+    assert_eq!(publishes.unwrap().publishes.len(), 1);
+}
+
+#[tokio::test]
+async fn a_publish_may_wait_for_its_time() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let browser = Browser::signed_in(&server).await;
+    let path = format!("/i/{}/compose", instance.id);
+    let page = browser.get(&path).await.ok();
+    let fields = [("names", "alice"), ("title", "Hi"), ("platform", "web")];
+    let at = |secs| {
+        let text = crate::support::NOW
+            .after(std::time::Duration::from_secs(secs))
+            .to_string();
+        text[..16].to_owned()
+    };
+    let (soon, later, far) = (at(3600), at(7200), at(400 * 24 * 3600));
+    for (name, time) in [
+        ("send_at", far.as_str()),
+        ("expires_at", "2001-01-01T00:00"),
+        ("send_at", "soon"),
+    ] {
+        let mut fields = fields.to_vec();
+        fields.push((name, time));
+        let reply = browser.submit(&page, &path, &fields).await;
+        assert_eq!(reply.status, 422, "{name} {time}");
+    }
+    let mut fields = fields.to_vec();
+    fields.extend([("send_at", soon.as_str()), ("expires_at", later.as_str())]);
+    let checked = browser.submit(&page, &path, &fields).await.ok();
+    assert!(checked.body.contains("Send it at"));
+    fields.push(("step", "send"));
+    let sent = browser.submit(&page, &path, &fields).await;
+    let report = browser.get(sent.header("location").unwrap()).await.ok();
+    assert!(report.body.contains("It waits for its time") && report.body.contains("scheduled"));
+}

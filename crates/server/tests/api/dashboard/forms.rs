@@ -56,6 +56,14 @@ fn deeds(instance: &Instance, device: &str) -> Vec<(String, Vec<(&'static str, S
             vec![("device", device.into())],
         ),
         (
+            format!("{base}/people/unbind-device"),
+            vec![("device", device.into())],
+        ),
+        (
+            format!("{base}/settings/credentials/check"),
+            vec![("platform", "fcm".into())],
+        ),
+        (
             format!("{base}/people/test-device"),
             vec![("device", device.into())],
         ),
@@ -85,7 +93,8 @@ async fn unchanged(server: &Server, instance: &Instance, device: &str) {
     assert_eq!((record.secret_keys.len(), record.credentials.len()), (1, 0));
     assert_eq!(store.instances().await.unwrap().len(), 1);
     let device = domain::device::DeviceId::parse(device).unwrap();
-    assert!(store.device(instance.id, device).await.unwrap().is_some());
+    let device = store.device(instance.id, device).await.unwrap();
+    assert!(device.is_some_and(|device| device.user.is_some()));
     assert!(!store.shows_payloads(instance.id).await.unwrap());
     let publishes = store
         .list_publishes(instance.id, None, None, 10)
@@ -263,4 +272,53 @@ async fn a_key_is_rotated() {
     let last = record.secret_keys[1].id.0.to_string();
     let reply = browser.submit(&page, &revoke, &[("number", &last)]).await;
     assert_eq!(reply.status, 409, "the last key stays");
+}
+
+#[tokio::test]
+async fn a_device_is_taken_from_its_user_and_stays() {
+    let server = Server::start().await;
+    let (instance, device) = stage(&server).await;
+    let browser = Browser::signed_in(&server).await;
+    let people = format!("/i/{}/people", instance.id);
+    let user = browser.get(&format!("{people}?user=alice")).await.ok();
+    assert!(user.body.contains("unbind-device"));
+    let path = format!("{people}/unbind-device");
+    let fields = [("device", device.as_str()), ("back", "user")];
+    let reply = browser.submit(&user, &path, &fields).await;
+    assert_eq!(reply.status, 303);
+    let after = browser.get(reply.header("location").unwrap()).await.ok();
+    assert!(after.body.contains("the user’s no more") && !after.body.contains(&device));
+    let page = browser.get(&format!("{people}?device={device}")).await.ok();
+    assert!(page.body.contains("nobody") && !page.body.contains("unbind-device"));
+    server.bind(&instance, &device, "bob").await.ok();
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_shown() {
+    let server = Server::start_with(&[("retention.publishes_days", "7")]).await;
+    let instance = server.instance().await;
+    let browser = Browser::signed_in(&server).await;
+    let page = browser
+        .get(&format!("/i/{}/settings", instance.id))
+        .await
+        .ok();
+    for text in [
+        "Retention in force",
+        "7 days after they finished",
+        "365 days",
+        "To the webhooks",
+    ] {
+        assert!(page.body.contains(text), "{text}");
+    }
+    let payloads = format!("/i/{}/console/payloads", instance.id);
+    browser.submit(&page, &payloads, &[("show", "yes")]).await;
+    let filter = store::administration::AuditFilter::default();
+    let log = server
+        .app
+        .store()
+        .audit_page(filter, None, 1)
+        .await
+        .unwrap();
+    assert_eq!(log[0].entry.action, "console.payloads");
+    assert_eq!(log[0].entry.subject.as_deref(), Some("shown"));
 }
