@@ -22,6 +22,7 @@ mod instances;
 mod layout;
 mod overview;
 mod people;
+mod posted;
 mod publishes;
 mod recent;
 mod room;

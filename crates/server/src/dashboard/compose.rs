@@ -16,6 +16,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::instances::sentence;
 use super::layout::{self, Tab};
+use super::posted::Posted;
 use super::room::Room;
 use crate::admin::publishes;
 use crate::http::Api;
@@ -166,10 +167,8 @@ pub(super) async fn show(room: Room, uri: Uri) -> Response {
 /// `POST`: a dry run, or with `step=send` the publish.
 pub(super) async fn submit(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let draft = Draft::of(&form);
     let refuse = |why: &str| {
         let mut response = page(&room, &draft, Some(why), None);

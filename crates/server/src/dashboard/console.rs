@@ -23,8 +23,8 @@ use store::console::{Trace, TraceKind, TraceNumber};
 use super::access::{self, Visitor};
 use super::components::{badge, done, with_query};
 use super::error::PageError;
-use super::form::Form;
 use super::layout::{self, Tab};
+use super::posted::Posted;
 use super::room::Room;
 use crate::admin::instances;
 use crate::http::Api;
@@ -172,10 +172,8 @@ fn payload_form(room: &Room, shows: bool) -> Markup {
 /// `POST …/console/payloads`
 pub(super) async fn payloads(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let shows = form.get("show") == Some("yes");
     instances::show_payloads(api.admin(), room.actor(), room.id(), shows).await?;
     Ok(Redirect::to(&room.path("console?done=payloads")).into_response())

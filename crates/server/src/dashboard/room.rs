@@ -80,15 +80,19 @@ impl Room {
     pub(super) fn path(&self, below: &str) -> String {
         format!("{}/{below}", self.base())
     }
+}
 
-    /// Whether the visitor may change anything here.
-    pub(super) fn writes(&self) -> Result<(), PageError> {
-        if self.hall.visitor.may_write() {
-            Ok(())
-        } else {
-            Err(PageError::ReadOnly)
-        }
-    }
+/// What the path has in the place of a name.
+pub(super) async fn named(
+    parts: &mut Parts,
+    api: &Api,
+    name: &str,
+) -> Result<Option<String>, PageError> {
+    let Segments(segments) =
+        Segments::<Vec<(String, String)>>::from_request_parts(parts, api).await?;
+    let mut segments = segments.into_iter();
+    let found = segments.find(|(known, _)| known == name);
+    Ok(found.map(|(_, value)| value))
 }
 
 impl FromRequestParts<Api> for Room {
@@ -96,11 +100,9 @@ impl FromRequestParts<Api> for Room {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, PageError> {
         let hall = Hall::from_request_parts(parts, api).await?;
-        let Segments(segments) =
-            Segments::<Vec<(String, String)>>::from_request_parts(parts, api).await?;
-        let named = segments.iter().find(|(name, _)| name == "instance");
-        let id = named.and_then(|(_, id)| InstanceId::parse(id).ok());
+        let id = named(parts, api, "instance").await?;
         let id = id
+            .and_then(|id| InstanceId::parse(&id).ok())
             .filter(|id| hall.visitor.reaches(*id))
             .ok_or(PageError::NotFound("instance"))?;
         Self::enter(hall, api, id).await

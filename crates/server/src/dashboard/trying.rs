@@ -18,6 +18,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::instances::sentence;
 use super::layout::{self, Width};
+use super::posted::Posted;
 use super::room::{Hall, Room};
 use crate::admin::{instances, publishes};
 use crate::http::Api;
@@ -60,10 +61,8 @@ pub(super) async fn show(
 /// `POST /i/{instance}/try/token`: a Beams token for a user, as JSON.
 pub(super) async fn token(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let user = user(&form)?;
     let keys = room.instance().secret_keys();
     let key = keys.last().ok_or(PageError::Internal)?;
@@ -75,10 +74,8 @@ pub(super) async fn token(
 /// `POST /i/{instance}/try/send`: a notification to the user, or to the interest, that the form names.
 pub(super) async fn send(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let (kind, name) = match form.get("interest") {
         Some(interest) => (AudienceKind::Interests, interest.to_owned()),
         None => (AudienceKind::Users, user(&form)?.as_str().to_owned()),

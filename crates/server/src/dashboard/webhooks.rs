@@ -18,9 +18,9 @@ pub(super) use one::show;
 
 use super::components::{badge, copyable, done, empty, moment, wrong};
 use super::error::PageError;
-use super::form::Form;
 use super::instances::sentence;
 use super::layout::{self, Tab};
+use super::posted::Posted;
 use super::room::Room;
 use crate::admin::error::AdminError;
 use crate::admin::webhooks::{self, Added, New, Typed, Webhook, WebhookSecretText};
@@ -128,10 +128,8 @@ fn form(room: &Room, typed: &Typed) -> Markup {
 /// `POST`
 pub(super) async fn add(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let text = |name| form.get(name).map(str::to_owned);
     let typed = Typed {
         url: text("url").unwrap_or_default(),

@@ -12,24 +12,24 @@ use crate::dashboard::components::with_query;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::instances::sentence;
-use crate::dashboard::room::Room;
+use crate::dashboard::posted::Posted;
 use crate::http::Api;
 
 fn user(form: &Form) -> Result<UserId, PageError> {
     UserId::parse(form.raw("user").unwrap_or_default()).map_err(|_| PageError::NotFound("user"))
 }
 
+fn device(form: &Form) -> Result<DeviceId, PageError> {
+    let id = form.get("device").and_then(DeviceId::parse);
+    id.ok_or(PageError::NotFound("device"))
+}
+
 /// `POST …/people/delete-device`: and on to its user, if it had one.
 pub(in crate::dashboard) async fn delete_device(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = form
-        .get("device")
-        .and_then(DeviceId::parse)
-        .ok_or(PageError::NotFound("device"))?;
+    let id = device(&form)?;
     let user = api
         .store()
         .device(room.id(), id)
@@ -50,14 +50,9 @@ pub(in crate::dashboard) async fn delete_device(
 /// `POST …/people/unbind-device`: and on to the device, which stays, or back to the user whose it was (`back=user`).
 pub(in crate::dashboard) async fn unbind_device(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = form
-        .get("device")
-        .and_then(DeviceId::parse)
-        .ok_or(PageError::NotFound("device"))?;
+    let id = device(&form)?;
     let user = devices::unbind(api.admin(), room.actor(), room.id(), id).await?;
     let people = room.path("people");
     let next = match user.filter(|_| form.get("back") == Some("user")) {
@@ -70,10 +65,8 @@ pub(in crate::dashboard) async fn unbind_device(
 /// `POST …/people/delete-user`
 pub(in crate::dashboard) async fn delete_user(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     users::delete(api.admin(), room.actor(), room.id(), user(&form)?).await?;
     Ok(Redirect::to(&room.path("people")).into_response())
 }
@@ -81,14 +74,9 @@ pub(in crate::dashboard) async fn delete_user(
 /// `POST …/people/test-device`: a notification to one device, and what its gateway said.
 pub(in crate::dashboard) async fn test_device(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = form
-        .get("device")
-        .and_then(DeviceId::parse)
-        .ok_or(PageError::NotFound("device"))?;
+    let id = device(&form)?;
     let tested = devices::test(api.admin(), room.actor(), room.id(), id, None).await?;
     let said = super::device::said(&tested);
     super::device::page(&api, &room, id, Some(said)).await
@@ -97,10 +85,8 @@ pub(in crate::dashboard) async fn test_device(
 /// `POST …/people/test`: a notification to all devices of a user.
 pub(in crate::dashboard) async fn test(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let note = json!({"title": "Hello from Heliostat", "body": "The beam is on its target."});
     let body = json!({
         "users": [user(&form)?.as_str()],

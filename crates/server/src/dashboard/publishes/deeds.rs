@@ -6,19 +6,16 @@ use domain::publish::PublishId;
 
 use crate::admin::publishes;
 use crate::dashboard::error::PageError;
-use crate::dashboard::form::Form;
-use crate::dashboard::room::Room;
+use crate::dashboard::posted::Posted;
 use crate::http::Api;
 use crate::http::extract::Segments;
 
 /// `POST …/publishes/{publish}/cancel`
 pub(in crate::dashboard) async fn cancel(
     State(api): State<Api>,
-    room: Room,
     Segments((_, id)): Segments<(String, String)>,
-    _form: Form,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let id = PublishId::parse(&id).ok_or(PageError::NotFound("publish"))?;
     publishes::cancel(api.admin(), room.actor(), room.id(), id).await?;
     Ok(Redirect::to(&room.path(&format!("publishes/{id}?done=cancelled"))).into_response())
@@ -27,11 +24,9 @@ pub(in crate::dashboard) async fn cancel(
 /// `POST …/publishes/{publish}/replay`
 pub(in crate::dashboard) async fn replay(
     State(api): State<Api>,
-    room: Room,
     Segments((_, id)): Segments<(String, String)>,
-    _form: Form,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let id = PublishId::parse(&id).ok_or(PageError::NotFound("publish"))?;
     let fresh = publishes::replay(api.admin(), room.actor(), room.id(), id).await?;
     Ok(Redirect::to(&room.path(&format!("publishes/{fresh}?done=replayed"))).into_response())

@@ -14,6 +14,7 @@ use crate::dashboard::components::{self, badge};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::instances::sentence;
+use crate::dashboard::posted::Posted;
 use crate::dashboard::room::Room;
 use crate::http::Api;
 
@@ -77,10 +78,8 @@ fn check_form(room: &Room, platform: Platform) -> Markup {
 /// `POST …/settings/credentials/check`: shows the credential to its gateway, and says what that answers.
 pub(in crate::dashboard) async fn check(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let platform = form.get("platform").and_then(Platform::parse);
     let platform = platform.ok_or(PageError::NotFound("credential"))?;
     let checked = credentials::check(api.admin(), room.actor(), room.id(), platform).await?;
@@ -145,10 +144,8 @@ fn fcm_form(room: &Room) -> Markup {
 /// `POST …/settings/credentials`
 pub(in crate::dashboard) async fn set(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let credential = match read(&form) {
         Ok(credential) => credential,
         Err(error) => {

@@ -10,8 +10,8 @@ use crate::admin::instances::Instance;
 use crate::admin::secret_keys;
 use crate::dashboard::components::copyable;
 use crate::dashboard::error::PageError;
-use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Tab};
+use crate::dashboard::posted::Posted;
 use crate::dashboard::room::Room;
 use crate::http::Api;
 
@@ -51,10 +51,8 @@ pub(super) fn section(room: &Room, instance: &Instance) -> Markup {
 /// `POST …/settings/keys`: a new key, shown this once.
 pub(in crate::dashboard) async fn add(
     State(api): State<Api>,
-    room: Room,
-    _form: Form,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let added = secret_keys::add(api.admin(), room.actor(), room.id(), SecretKey::random()).await?;
     let body = html! {
         (layout::head("A new secret key", "Keep it now: it is shown this once."))
@@ -76,10 +74,8 @@ pub(in crate::dashboard) async fn add(
 /// `POST …/settings/keys/revoke`
 pub(in crate::dashboard) async fn revoke(
     State(api): State<Api>,
-    room: Room,
-    form: Form,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
     let number = form.get("number").and_then(|number| number.parse().ok());
     let key = SecretKeyId(number.ok_or(PageError::NotFound("secret key"))?);
     secret_keys::revoke(api.admin(), room.actor(), room.id(), key).await?;

@@ -8,32 +8,26 @@ use domain::webhook::WebhookId;
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::delivery::{self, both};
-use super::one::{self, named};
+use super::delivery;
+use super::one::{self, Named};
 use super::{back, fields, refused};
 use crate::admin::webhooks::{self, TypedChange, deliveries};
 use crate::dashboard::error::PageError;
-use crate::dashboard::form::Form;
+use crate::dashboard::posted::Posted;
 use crate::dashboard::room::Room;
 use crate::http::Api;
-use crate::http::extract::Segments;
 
 /// How long a page waits for what a receiver answers, and how often it looks: most answer at once, and others are not worth
 /// waiting for; the page says then that it is on its way.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 const ANSWER_LOOK_EVERY: Duration = Duration::from_millis(50);
 
-type Named = Segments<(String, String)>;
-
 /// `POST …/change`
 pub(in crate::dashboard) async fn change(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    form: Form,
+    Named(id): Named,
+    Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = named(&id)?;
     let events: Vec<String> = form.all("event").map(str::to_owned).collect();
     let changed = match fields::chosen(&events) {
         Ok(()) => {
@@ -60,12 +54,9 @@ pub(in crate::dashboard) async fn change(
 /// `POST …/enable`
 pub(in crate::dashboard) async fn enable(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    _form: Form,
+    Named(id): Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = named(&id)?;
     webhooks::enable(api.admin(), room.actor(), room.id(), id).await?;
     Ok(back(&room, &format!("/{id}?done=enabled")))
 }
@@ -73,12 +64,9 @@ pub(in crate::dashboard) async fn enable(
 /// `POST …/disable`
 pub(in crate::dashboard) async fn disable(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    _form: Form,
+    Named(id): Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = named(&id)?;
     webhooks::disable(api.admin(), room.actor(), room.id(), id).await?;
     Ok(back(&room, &format!("/{id}?done=disabled")))
 }
@@ -86,24 +74,19 @@ pub(in crate::dashboard) async fn disable(
 /// `POST …/remove`
 pub(in crate::dashboard) async fn remove(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    _form: Form,
+    Named(id): Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    webhooks::remove(api.admin(), room.actor(), room.id(), named(&id)?).await?;
+    webhooks::remove(api.admin(), room.actor(), room.id(), id).await?;
     Ok(back(&room, "?done=removed"))
 }
 
 /// `POST …/test`
 pub(in crate::dashboard) async fn test(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    _form: Form,
+    Named(id): Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = named(&id)?;
     let sent = deliveries::test(api.admin(), room.actor(), room.id(), id).await?;
     answered(&api, &room, id, sent).await?;
     Ok(back(&room, &format!("/{id}/deliveries/{sent}?done=tested")))
@@ -112,12 +95,9 @@ pub(in crate::dashboard) async fn test(
 /// `POST …/replay-failed`
 pub(in crate::dashboard) async fn replay_failed(
     State(api): State<Api>,
-    room: Room,
-    Segments((_, id)): Named,
-    _form: Form,
+    Named(id): Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let id = named(&id)?;
     let replayed = deliveries::replay_failed(api.admin(), room.actor(), room.id(), id).await?;
     let done = if replayed.more {
         "replayed-some"
@@ -130,12 +110,9 @@ pub(in crate::dashboard) async fn replay_failed(
 /// `POST …/deliveries/{delivery}/replay`
 pub(in crate::dashboard) async fn replay(
     State(api): State<Api>,
-    room: Room,
-    named: delivery::Named,
-    _form: Form,
+    delivery::Named(webhook, id): delivery::Named,
+    Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
-    room.writes()?;
-    let (webhook, id) = both(&named)?;
     deliveries::replay(api.admin(), room.actor(), room.id(), webhook, id).await?;
     answered(&api, &room, webhook, id).await?;
     let below = format!("/{webhook}/deliveries/{id}?done=replayed");

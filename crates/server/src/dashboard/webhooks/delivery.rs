@@ -1,38 +1,46 @@
 //! One delivery to a webhook: its attempts, what it carries, and sending it once more.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use domain::webhook::WebhookId;
 use http::Uri;
+use http::request::Parts;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::one::{answer, delivery_state, named};
+use super::one::{self, answer, delivery_state};
 use crate::admin::webhooks::deliveries::{self, Attempt, Delivery};
 use crate::admin::webhooks::{self, Webhook};
 use crate::dashboard::components::{code, copyable, done, moment};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{self, Tab};
-use crate::dashboard::room::Room;
+use crate::dashboard::room::{self, Room};
 use crate::http::Api;
-use crate::http::extract::{Segments, query_value};
+use crate::http::extract::query_value;
 
-/// What a path names behind its instance: a webhook and a delivery.
-pub(super) type Named = Segments<(String, String, String)>;
+/// The webhook and the delivery that the path names.
+#[derive(Debug)]
+pub(in crate::dashboard) struct Named(pub(super) WebhookId, pub(super) Uuid);
 
-pub(super) fn both(Segments((_, webhook, id)): &Named) -> Result<(WebhookId, Uuid), PageError> {
-    let id = Uuid::try_parse(id).map_err(|_| PageError::NotFound("delivery"))?;
-    Ok((named(webhook)?, id))
+impl FromRequestParts<Api> for Named {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, PageError> {
+        let one::Named(webhook) = one::Named::from_request_parts(parts, api).await?;
+        let id = room::named(parts, api, "delivery").await?;
+        let id = id.and_then(|id| Uuid::try_parse(&id).ok());
+        let id = id.ok_or(PageError::NotFound("delivery"))?;
+        Ok(Self(webhook, id))
+    }
 }
 
 /// `GET`
 pub(in crate::dashboard) async fn show(
     State(api): State<Api>,
     room: Room,
-    named: Named,
+    Named(whose, id): Named,
     uri: Uri,
 ) -> Result<Response, PageError> {
-    let (whose, id) = both(&named)?;
     let webhook = webhooks::show(api.admin(), room.id(), whose).await?;
     let told = deliveries::one(api.admin(), room.id(), whose, id).await?;
     let waits = told.state == "waiting";

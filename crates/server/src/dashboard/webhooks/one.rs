@@ -1,9 +1,10 @@
 //! One webhook: how it is doing, what it was told, and what can be done with it.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use domain::webhook::WebhookId;
 use http::Uri;
+use http::request::Parts;
 use maud::{Markup, html};
 use store::webhooks::{RequestNumber, RequestState};
 
@@ -13,26 +14,34 @@ use crate::admin::webhooks::{self, Webhook};
 use crate::dashboard::components::{badge, copyable, done, moment, pager, with_query};
 use crate::dashboard::error::PageError;
 use crate::dashboard::layout::{self, Tab};
-use crate::dashboard::room::Room;
+use crate::dashboard::room::{self, Room};
 use crate::http::Api;
-use crate::http::extract::{Segments, query_value};
+use crate::http::extract::query_value;
 
 /// How many deliveries a page has.
 const ROWS: usize = 25;
 
-/// The webhook that a path names behind its instance.
-pub(super) fn named(id: &str) -> Result<WebhookId, PageError> {
-    WebhookId::parse(id).ok_or(PageError::NotFound("webhook"))
+/// The webhook that the path names.
+#[derive(Debug)]
+pub(in crate::dashboard) struct Named(pub(super) WebhookId);
+
+impl FromRequestParts<Api> for Named {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, PageError> {
+        let id = room::named(parts, api, "webhook").await?;
+        let id = id.and_then(|id| WebhookId::parse(&id));
+        id.map(Self).ok_or(PageError::NotFound("webhook"))
+    }
 }
 
 /// `GET`, with `state` and `before`.
 pub(in crate::dashboard) async fn show(
     State(api): State<Api>,
     room: Room,
-    Segments((_, id)): Segments<(String, String)>,
+    Named(id): Named,
     uri: Uri,
 ) -> Result<Response, PageError> {
-    let id = named(&id)?;
     let query = uri.query();
     let said = match query_value(query, "done").as_deref() {
         Some("changed") => Some("Changed. What waits goes where the webhook points now."),
