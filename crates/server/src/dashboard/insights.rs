@@ -1,5 +1,5 @@
 //! `/i/{instance}/insights`: acknowledgement and open rates, as Beams defines them, over time and for each publish. What they are made
-//! of, and what a platform cannot report, is written in [`rates`](crate::admin::insights::rates).
+//! of, and what a platform cannot report, is written in [`rates`](mod@crate::admin::insights::rates).
 
 use axum::extract::State;
 use axum::response::Response;
