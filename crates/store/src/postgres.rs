@@ -101,6 +101,7 @@ impl Default for PostgresSettings {
 /// A [`Store`](crate::Store) in a PostgreSQL database, 15 or later.
 pub struct PostgresStore {
     sessions: Sessions,
+    for_devices: Sessions,
     creating: Group<together::Request, publishes::Outcome>,
     settling: Group<settlement::Call, Settled>,
     reporting: Group<Vec<Event>, Vec<Recorded>>,
@@ -126,6 +127,7 @@ impl PostgresStore {
         sessions.prepare().await?;
         let (config, tls) = connect::prepare(url, settings)?;
         Ok(Self {
+            for_devices: sessions.for_devices(),
             sessions,
             creating: Group::new(settings.queue_length, |s, requests| {
                 Box::pin(together::create(s, requests))

@@ -46,8 +46,10 @@ pub(super) type Work<A, T> =
     for<'a> fn(&'a Session, &'a A) -> Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 
 /// Connections, and who may use them.
+#[derive(Clone)]
 pub(super) struct Sessions {
     shared: Arc<Shared>,
+    asker: Asker,
     /// Transactions under way: they are carried out whoever stops waiting for them.
     tasks: TaskTracker,
 }
@@ -148,8 +150,17 @@ impl Sessions {
                 admitted: Semaphore::new(settings.queue_length.max(1)),
                 devices: Devices::new(settings),
             }),
+            asker: Asker::Own,
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// The same connections, as devices have them.
+    pub(super) fn for_devices(&self) -> Self {
+        Self {
+            asker: Asker::Devices,
+            ..self.clone()
+        }
     }
 
     /// Connects once, and brings the database to the present schema.
@@ -176,25 +187,7 @@ impl Sessions {
         args: A,
         work: Work<A, T>,
     ) -> Result<T, StoreError> {
-        self.read_as(Asker::Own, args, work).await
-    }
-
-    /// The same for a device.
-    pub(super) async fn read_for_devices<A: Sync, T>(
-        &self,
-        args: A,
-        work: Work<A, T>,
-    ) -> Result<T, StoreError> {
-        self.read_as(Asker::Devices, args, work).await
-    }
-
-    async fn read_as<A: Sync, T>(
-        &self,
-        asker: Asker,
-        args: A,
-        work: Work<A, T>,
-    ) -> Result<T, StoreError> {
-        let _admitted = self.shared.admit(asker).await?;
+        let _admitted = self.shared.admit(self.asker).await?;
         let mut tries = 1;
         loop {
             let session = self.shared.session().await?;
@@ -222,7 +215,6 @@ impl Sessions {
         T: Send + 'static,
     {
         self.carry_out(
-            Asker::Own,
             "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
             args,
             work,
@@ -236,25 +228,11 @@ impl Sessions {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.carry_out(Asker::Own, BEGIN, args, work).await
-    }
-
-    /// The same for a device.
-    pub(super) async fn write_for_devices<A, T>(
-        &self,
-        args: A,
-        work: Work<A, T>,
-    ) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        self.carry_out(Asker::Devices, BEGIN, args, work).await
+        self.carry_out(BEGIN, args, work).await
     }
 
     async fn carry_out<A, T>(
         &self,
-        asker: Asker,
         begin: &'static str,
         args: A,
         work: Work<A, T>,
@@ -266,7 +244,7 @@ impl Sessions {
         if self.tasks.is_closed() {
             return Err(fault::unavailable("the store is closed"));
         }
-        let shared = Arc::clone(&self.shared);
+        let (shared, asker) = (Arc::clone(&self.shared), self.asker);
         let task = self.tasks.spawn(async move {
             let _admitted = shared.admit(asker).await?;
             Ok(shared.done(begin, &args, work).await?)

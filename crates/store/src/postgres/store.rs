@@ -33,10 +33,14 @@ use crate::transfer::{DeviceImport, DevicesPage, ImportRules, Imported};
 use crate::{Store, StoreError};
 
 /// `call!(self.write(a, b), |s| work(s, *a, b))`: the work gets references to the arguments, since it may be done again.
+/// `self.for_devices.write` is the same for what devices ask for.
 macro_rules! call {
     ($self:ident.$how:ident($($arg:ident),*), |$s:ident| $work:expr) => {
+        call!($self.sessions.$how($($arg),*), |$s| $work)
+    };
+    ($self:ident.$sessions:ident.$how:ident($($arg:ident),*), |$s:ident| $work:expr) => {
         $self
-            .sessions
+            .$sessions
             .$how(($($arg,)*), |$s, ($($arg,)*)| Box::pin($work))
             .await
     };
@@ -119,7 +123,7 @@ impl Store for PostgresStore {
         fresh: DeviceId,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
-        call!(self.write_for_devices(registration, fresh, now), |s| {
+        call!(self.for_devices.write(registration, fresh, now), |s| {
             devices::register(s, registration, *fresh, *now)
         })
     }
@@ -129,13 +133,13 @@ impl Store for PostgresStore {
         instance: InstanceId,
         id: DeviceId,
     ) -> Result<Option<DeviceRecord>, StoreError> {
-        call!(self.read_for_devices(instance, id), |s| devices::one(
+        call!(self.for_devices.read(instance, id), |s| devices::one(
             s, *instance, *id
         ))
     }
 
     async fn delete_device(&self, instance: InstanceId, id: DeviceId) -> Result<bool, StoreError> {
-        call!(self.write_for_devices(instance, id), |s| devices::delete(
+        call!(self.for_devices.write(instance, id), |s| devices::delete(
             s, *instance, *id
         ))
     }
@@ -146,7 +150,7 @@ impl Store for PostgresStore {
         id: DeviceId,
         metadata: DeviceMetadata,
     ) -> Result<Changed, StoreError> {
-        call!(self.write_for_devices(instance, id, metadata), |s| {
+        call!(self.for_devices.write(instance, id, metadata), |s| {
             devices::set_metadata(s, *instance, *id, metadata)
         })
     }
@@ -158,7 +162,7 @@ impl Store for PostgresStore {
         token: GatewayToken,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write_for_devices(instance, id, token, now), |s| {
+        call!(self.for_devices.write(instance, id, token, now), |s| {
             devices::set_gateway_token(s, *instance, *id, token, *now)
         })
     }
@@ -189,7 +193,7 @@ impl Store for PostgresStore {
         after: Option<InterestName>,
         limit: usize,
     ) -> Result<Option<InterestPage>, StoreError> {
-        call!(self.read_for_devices(instance, id, after, limit), |s| {
+        call!(self.for_devices.read(instance, id, after, limit), |s| {
             interests::page(s, *instance, *id, after.as_ref(), *limit)
         })
     }
@@ -201,7 +205,7 @@ impl Store for PostgresStore {
         interests: Vec<InterestName>,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write_for_devices(instance, id, interests, now), |s| {
+        call!(self.for_devices.write(instance, id, interests, now), |s| {
             interests::set(s, *instance, *id, interests, *now)
         })
     }
@@ -215,7 +219,8 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
         call!(
-            self.write_for_devices(instance, id, interest, interests_max, now),
+            self.for_devices
+                .write(instance, id, interest, interests_max, now),
             |s| interests::add(s, *instance, *id, interest, *interests_max, *now)
         )
     }
@@ -227,7 +232,7 @@ impl Store for PostgresStore {
         interest: InterestName,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        call!(self.write_for_devices(instance, id, interest, now), |s| {
+        call!(self.for_devices.write(instance, id, interest, now), |s| {
             interests::remove(s, *instance, *id, interest, *now)
         })
     }
