@@ -3,7 +3,7 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Registration};
 use domain::instance::InstanceId;
-use domain::webhook::Removal;
+use domain::webhook::{Removal, WebhookEvent};
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
@@ -117,7 +117,11 @@ pub(super) async fn register(
     let id = DeviceId::from_parts(token.platform(), row.at(1)?);
     let new = id == fresh;
     let interests = if new {
-        webhooks::device_registered(session, instance, registration.instance, id).await?;
+        let event = WebhookEvent::DeviceRegistered {
+            instance: registration.instance,
+            device: id,
+        };
+        webhooks::raise(session, instance, &event).await?;
         Vec::new()
     } else {
         interests::of_device(session, instance, row.at(0)?).await?

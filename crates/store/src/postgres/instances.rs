@@ -6,6 +6,7 @@ use domain::clock::Timestamp;
 use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName};
 use domain::seal::Sealed;
+use domain::webhook::WebhookEvent;
 
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
@@ -205,7 +206,12 @@ pub(super) async fn mark_credential(
         return Ok(false);
     }
     if let Some(reason) = broken {
-        webhooks::credential_broken(session, instance, id, platform, reason).await?;
+        let event = WebhookEvent::CredentialBroken {
+            instance: id,
+            platform,
+            reason: reason.into(),
+        };
+        webhooks::raise(session, instance, &event).await?;
     }
     changed(session).await?;
     Ok(true)

@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
-use domain::webhook::Removal;
+use domain::webhook::{Removal, WebhookEvent};
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
@@ -145,7 +145,12 @@ pub(super) async fn bind(
         )
         .await?;
     activity::touch(session, found.instance, found.device, found.active, now).await?;
-    webhooks::device_bound(session, found.instance, instance, id, user).await?;
+    let event = WebhookEvent::DeviceBound {
+        instance,
+        device: id,
+        user: user.clone(),
+    };
+    webhooks::raise(session, found.instance, &event).await?;
     Ok(Bound::Done)
 }
 
@@ -190,7 +195,12 @@ pub(super) async fn unbind(
         )
         .await?;
     forget(session, found.instance, vec![number]).await?;
-    webhooks::device_unbound(session, found.instance, instance, id, &user).await?;
+    let event = WebhookEvent::DeviceUnbound {
+        instance,
+        device: id,
+        user: user.clone(),
+    };
+    webhooks::raise(session, found.instance, &event).await?;
     Ok(Unbound::From(user))
 }
 

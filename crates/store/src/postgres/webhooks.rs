@@ -26,8 +26,8 @@ use crate::webhooks::{
 };
 
 pub(super) use raise::{
-    credential_broken, device_bound, device_registered, device_unbound, devices_removed,
-    keep_brought, publish_begun, publish_ended, publishes_ended, user_notified,
+    devices_removed, keep_brought, publish_begun, publish_ended, publishes_ended, raise,
+    user_notified,
 };
 pub(super) use tend::{forget_user, of_user, purge};
 

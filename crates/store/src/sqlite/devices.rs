@@ -3,7 +3,7 @@
 use domain::clock::Timestamp;
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Registration};
 use domain::instance::InstanceId;
-use domain::webhook::Removal;
+use domain::webhook::{Removal, WebhookEvent};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
@@ -135,7 +135,11 @@ pub(super) fn register(
             Day::of(now).number(),
         ])?;
     let id = DeviceId::from_parts(token.platform(), *fresh.uuid());
-    webhooks::device_registered(connection, instance, registration.instance, id)?;
+    let event = WebhookEvent::DeviceRegistered {
+        instance: registration.instance,
+        device: id,
+    };
+    webhooks::raise(connection, instance, &event)?;
     Ok(Registered {
         id,
         new: true,

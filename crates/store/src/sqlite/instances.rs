@@ -6,6 +6,7 @@ use domain::clock::Timestamp;
 use domain::device::Platform;
 use domain::instance::{InstanceId, InstanceName};
 use domain::seal::Sealed;
+use domain::webhook::WebhookEvent;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
@@ -199,7 +200,12 @@ pub(super) fn mark_credential(
         return Ok(false);
     }
     if let Some(reason) = broken {
-        webhooks::credential_broken(connection, instance, id, platform, reason)?;
+        let event = WebhookEvent::CredentialBroken {
+            instance: id,
+            platform,
+            reason: reason.into(),
+        };
+        webhooks::raise(connection, instance, &event)?;
     }
     changed(connection)?;
     Ok(true)

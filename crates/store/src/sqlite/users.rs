@@ -4,7 +4,7 @@ use domain::clock::Timestamp;
 use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::user::UserId;
-use domain::webhook::Removal;
+use domain::webhook::{Removal, WebhookEvent};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{activity, columns, devices, instances, webhooks};
@@ -76,7 +76,12 @@ pub(super) fn bind(
         .prepare_cached("UPDATE devices SET user_number = ?2, bound_at = ?3 WHERE device = ?1")?
         .execute([found.device, number, now.as_millis()])?;
     activity::touch(connection, found.device, found.active, now)?;
-    webhooks::device_bound(connection, found.instance, instance, id, user)?;
+    let event = WebhookEvent::DeviceBound {
+        instance,
+        device: id,
+        user: user.clone(),
+    };
+    webhooks::raise(connection, found.instance, &event)?;
     Ok(Bound::Done)
 }
 
@@ -115,7 +120,12 @@ pub(super) fn unbind(
                 AND NOT EXISTS (SELECT 1 FROM devices WHERE user_number = ?1)",
         )?
         .execute([number])?;
-    webhooks::device_unbound(connection, found.instance, instance, id, &user)?;
+    let event = WebhookEvent::DeviceUnbound {
+        instance,
+        device: id,
+        user: user.clone(),
+    };
+    webhooks::raise(connection, found.instance, &event)?;
     Ok(Unbound::From(user))
 }
 

@@ -24,8 +24,7 @@ use crate::webhooks::{
 };
 
 pub(super) use raise::{
-    credential_broken, device_bound, device_registered, device_removed, device_unbound,
-    keep_brought, publish_begun, publish_ended, user_notified,
+    device_removed, keep_brought, publish_begun, publish_ended, raise, user_notified,
 };
 pub(super) use tend::{forget_user, of_user, purge};
 

@@ -1,8 +1,9 @@
 //! Writes an event down for each webhook that chose it, inside the transaction in which it happens.
 //!
-//! Each kind of event has a function that its cause calls. Without a webhook that wants it, that is one look into an index.
+//! Without a webhook that wants it, that is one look into an index. What is more than an event at hand (the devices that go, a
+//! publish with all it names) has a function that its cause calls.
 
-use domain::device::{DeviceId, Platform};
+use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::publish::AudienceKind;
 use domain::user::UserId;
@@ -70,17 +71,15 @@ async fn queue(session: &Session, webhooks: &[i64], saying: Saying<'_>) -> Resul
     Ok(ids.last().copied().unwrap_or(event_id))
 }
 
-/// Raises an event that is only put together if somebody wants it.
-async fn raise(
+/// Raises an event that its cause has at hand.
+pub(in super::super) async fn raise(
     session: &Session,
     instance: i64,
-    event: EventType,
-    put_together: impl FnOnce() -> WebhookEvent + Send,
+    event: &WebhookEvent,
 ) -> Result<(), Fault> {
-    let webhooks = wanting(session, instance, event).await?;
+    let webhooks = wanting(session, instance, event.event_type()).await?;
     if !webhooks.is_empty() {
-        let event = put_together();
-        queue(session, &webhooks, Saying::Event(&event)).await?;
+        queue(session, &webhooks, Saying::Event(event)).await?;
     }
     Ok(())
 }
@@ -105,46 +104,6 @@ pub(super) async fn test(
     }
     let saying = Saying::Payload(EventType::Test, payload);
     queue(session, &enabled, saying).await.map(Some)
-}
-
-pub(in super::super) async fn device_registered(
-    session: &Session,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-) -> Result<(), Fault> {
-    let event = || WebhookEvent::DeviceRegistered { instance, device };
-    raise(session, number, EventType::DeviceRegistered, event).await
-}
-
-pub(in super::super) async fn device_bound(
-    session: &Session,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-    user: &UserId,
-) -> Result<(), Fault> {
-    let event = || WebhookEvent::DeviceBound {
-        instance,
-        device,
-        user: user.clone(),
-    };
-    raise(session, number, EventType::DeviceBound, event).await
-}
-
-pub(in super::super) async fn device_unbound(
-    session: &Session,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-    user: &UserId,
-) -> Result<(), Fault> {
-    let event = || WebhookEvent::DeviceUnbound {
-        instance,
-        device,
-        user: user.clone(),
-    };
-    raise(session, number, EventType::DeviceUnbound, event).await
 }
 
 /// To be called while the devices are still there, and held.
@@ -179,21 +138,6 @@ pub(in super::super) async fn devices_removed(
         queue(session, &webhooks, Saying::Event(&event)).await?;
     }
     Ok(())
-}
-
-pub(in super::super) async fn credential_broken(
-    session: &Session,
-    number: i64,
-    instance: InstanceId,
-    platform: Platform,
-    reason: &str,
-) -> Result<(), Fault> {
-    let event = || WebhookEvent::CredentialBroken {
-        instance,
-        platform,
-        reason: reason.into(),
-    };
-    raise(session, number, EventType::CredentialBroken, event).await
 }
 
 /// A device reported something of a publish that its user got. The report names the user; it is believed if the device is

@@ -1,8 +1,9 @@
 //! Writes an event down for each webhook that chose it, inside the transaction in which it happens.
 //!
-//! Each kind of event has a function that its cause calls. Without a webhook that wants it, that is one look into an index.
+//! Without a webhook that wants it, that is one look into an index. What is more than an event at hand (the devices that go, a
+//! publish with all it names) has a function that its cause calls.
 
-use domain::device::{DeviceId, Platform};
+use domain::device::DeviceId;
 use domain::instance::InstanceId;
 use domain::publish::{AudienceKind, PublishId};
 use domain::user::UserId;
@@ -71,16 +72,15 @@ fn queue(
     Ok(id)
 }
 
-/// Raises an event that is only put together if somebody wants it.
-fn raise(
+/// Raises an event that its cause has at hand.
+pub(in super::super) fn raise(
     connection: &Connection,
     instance: i64,
-    event: EventType,
-    put_together: impl FnOnce() -> WebhookEvent,
+    event: &WebhookEvent,
 ) -> Result<(), StoreError> {
-    let webhooks = wanting(connection, instance, event)?;
+    let webhooks = wanting(connection, instance, event.event_type())?;
     if !webhooks.is_empty() {
-        queue(connection, &webhooks, &Saying::Event(&put_together()))?;
+        queue(connection, &webhooks, &Saying::Event(event))?;
     }
     Ok(())
 }
@@ -106,49 +106,6 @@ pub(super) fn test(
         &Saying::Payload(EventType::Test, payload),
     )
     .map(Some)
-}
-
-pub(in super::super) fn device_registered(
-    connection: &Connection,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-) -> Result<(), StoreError> {
-    raise(connection, number, EventType::DeviceRegistered, || {
-        WebhookEvent::DeviceRegistered { instance, device }
-    })
-}
-
-pub(in super::super) fn device_bound(
-    connection: &Connection,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-    user: &UserId,
-) -> Result<(), StoreError> {
-    raise(connection, number, EventType::DeviceBound, || {
-        WebhookEvent::DeviceBound {
-            instance,
-            device,
-            user: user.clone(),
-        }
-    })
-}
-
-pub(in super::super) fn device_unbound(
-    connection: &Connection,
-    number: i64,
-    instance: InstanceId,
-    device: DeviceId,
-    user: &UserId,
-) -> Result<(), StoreError> {
-    raise(connection, number, EventType::DeviceUnbound, || {
-        WebhookEvent::DeviceUnbound {
-            instance,
-            device,
-            user: user.clone(),
-        }
-    })
 }
 
 /// To be called while the device is still there.
@@ -184,22 +141,6 @@ pub(in super::super) fn device_removed(
         queue(connection, &webhooks, &Saying::Event(&event))?;
     }
     Ok(())
-}
-
-pub(in super::super) fn credential_broken(
-    connection: &Connection,
-    number: i64,
-    instance: InstanceId,
-    platform: Platform,
-    reason: &str,
-) -> Result<(), StoreError> {
-    raise(connection, number, EventType::CredentialBroken, || {
-        WebhookEvent::CredentialBroken {
-            instance,
-            platform,
-            reason: reason.into(),
-        }
-    })
 }
 
 /// A device reported something of a publish that its user got. The report names the user; it is believed if the device is
