@@ -16,6 +16,8 @@ use super::origin::Origin;
 use super::routes::calls_of;
 use super::{Api, router};
 
+pub(crate) mod path;
+
 /// `GET`.
 #[utoipa::path(
     get,

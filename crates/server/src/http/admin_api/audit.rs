@@ -11,7 +11,7 @@ use crate::admin::audit::{self, Page};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, limit_of, query_value};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// How many entries one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 50;
@@ -51,7 +51,7 @@ pub(crate) async fn all(
     operation_id = "admin_instance_audit_log",
     summary = "Who did what in an instance, the newest first",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 500; 50 without"),
     ),

@@ -18,7 +18,7 @@ use crate::admin::error::AdminError;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// An APNs authentication key.
 #[derive(ToSchema)]
@@ -56,7 +56,7 @@ pub(super) struct Credentials {
     tag = "Admin API: credentials",
     operation_id = "admin_credentials",
     summary = "The gateway credentials and their state, without secrets",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     responses(
         (status = 200, body = Credentials),
         InInstance,
@@ -78,7 +78,7 @@ pub(crate) async fn list(
     operation_id = "admin_check_credential",
     summary = "See whether the gateway takes a credential",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("platform" = String, Path, description = "apns or fcm"),
     ),
     responses(
@@ -105,7 +105,7 @@ pub(crate) async fn check(
     tag = "Admin API: credentials",
     operation_id = "admin_set_apns_credential",
     summary = "Set the credential for APNs",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body = NewApns,
     responses(
         (status = 200, body = CredentialSet),
@@ -132,7 +132,7 @@ pub(crate) async fn set_apns(
     tag = "Admin API: credentials",
     operation_id = "admin_set_fcm_credential",
     summary = "Set the credential for FCM",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body = NewFcm,
     responses(
         (status = 200, body = CredentialSet),

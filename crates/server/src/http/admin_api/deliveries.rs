@@ -15,7 +15,7 @@ use crate::admin::webhooks::deliveries::{self, Delivery, DeliveryPage, Replayed}
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, json, limit_of, query_value};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// How many deliveries a page has, if nobody asks for another number, and at most.
 const PAGE_LENGTH: usize = 20;
@@ -40,10 +40,7 @@ fn delivery_id(
     tag = "Admin API: webhooks",
     operation_id = "admin_test_webhook",
     summary = "Send a webhook a test",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Object, description = "The id of the delivery"),
         (status = 409, body = Refusal, description = "It is disabled"),
@@ -68,8 +65,7 @@ pub(crate) async fn test(
     operation_id = "admin_webhook_deliveries",
     summary = "What a webhook was told, and what became of that, the newest first",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
+        path::Instance, path::Webhook,
         ("state" = Option<String>, Query, description = "waiting, delivered or failed; all without"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),
@@ -109,11 +105,7 @@ pub(crate) async fn list(
     tag = "Admin API: webhooks",
     operation_id = "admin_replay_webhook_delivery",
     summary = "Send a delivery that has ended once more, with the same id",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-        ("delivery" = String, Path, description = "The delivery's UUID"),
-    ),
+    params(path::Instance, path::Webhook, path::Delivery),
     responses(
         (status = 200, body = Object),
         (status = 409, body = Refusal, description = "The webhook is disabled"),
@@ -139,11 +131,7 @@ pub(crate) async fn replay(
     tag = "Admin API: webhooks",
     operation_id = "admin_webhook_delivery",
     summary = "A delivery with its attempts",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-        ("delivery" = String, Path, description = "The delivery's UUID"),
-    ),
+    params(path::Instance, path::Webhook, path::Delivery),
     responses(
         (status = 200, body = Delivery),
         InInstance,
@@ -167,10 +155,7 @@ pub(crate) async fn show(
     tag = "Admin API: webhooks",
     operation_id = "admin_replay_failed_webhook_deliveries",
     summary = "Send what a webhook was told in vain once more, with the same ids, the newest thousand",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Replayed),
         (status = 409, body = Refusal, description = "The webhook is disabled"),

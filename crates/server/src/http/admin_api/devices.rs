@@ -16,7 +16,7 @@ use crate::admin::devices::{self, DeviceInFull, DevicePage, Tested};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// The device that a path names behind its instance. What has not the form of an id is the id of no device.
 fn device_id(Segments((_, device)): &Segments<(String, String)>) -> Result<DeviceId, ApiError> {
@@ -35,7 +35,7 @@ const LIMIT_MAX: usize = 500;
     operation_id = "admin_devices",
     summary = "Devices: all, a user's, or an interest's",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("user" = Option<String>, Query, description = "Whose devices"),
         ("interest" = Option<String>, Query, description = "Devices subscribed to what"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
@@ -89,10 +89,7 @@ pub(super) struct TestNotification {
     tag = "Admin API: devices",
     operation_id = "admin_test_device",
     summary = "Send a test notification",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Device),
     request_body = TestNotification,
     responses(
         (status = 200, body = Tested, description = "Whatever the gateway answered"),
@@ -124,10 +121,7 @@ pub(crate) async fn test(
     tag = "Admin API: devices",
     operation_id = "admin_device",
     summary = "A device with its interests, without its gateway token",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Device),
     responses(
         (status = 200, body = DeviceInFull),
         InInstance,
@@ -149,10 +143,7 @@ pub(crate) async fn show(
     tag = "Admin API: devices",
     operation_id = "admin_delete_device",
     summary = "Delete a device",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Device),
     responses(
         (status = 200, body = Object),
         InInstance,
@@ -175,10 +166,7 @@ pub(crate) async fn delete(
     tag = "Admin API: devices",
     operation_id = "admin_unbind_device",
     summary = "Take a device from its user; it stays, and may be bound again",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Device),
     responses(
         (status = 200, body = Object, description = "Whose it was; null if it was nobody's"),
         InInstance,

@@ -13,7 +13,7 @@ use crate::admin::insights::{self, EventCount, RateCount, Step, recent};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, query_value};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// How much time is told of when nothing is said.
 const DAYS_DEFAULT: u64 = 30;
@@ -39,7 +39,7 @@ pub(super) struct Insights {
     operation_id = "admin_insights",
     summary = "What devices reported and what publishes came to, by the hour or by the day; devices now and on the last 30 days",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("from" = Option<String>, Query, description = "RFC 3339; 30 days, or by hour one, before until without"),
         ("until" = Option<String>, Query, description = "RFC 3339; now without"),
         ("by" = Option<String>, Query, description = "hour or day; day without. In UTC"),

@@ -14,7 +14,7 @@ use crate::admin::instances::{self, Created, Instance, New};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments, instance_id, json};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// An instance to be created.
 #[derive(ToSchema)]
@@ -110,7 +110,7 @@ pub(super) fn secret_key(fields: &mut Fields) -> Result<SecretKey, ApiError> {
     tag = "Admin API: instances",
     operation_id = "admin_instance",
     summary = "An instance, without its secrets",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     responses(
         (status = 200, body = Instance),
         InInstance,
@@ -138,7 +138,7 @@ pub(super) struct InstanceChanges {
     tag = "Admin API: instances",
     operation_id = "admin_rename_instance",
     summary = "Rename an instance",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body = InstanceChanges,
     responses(
         (status = 200, body = Instance),
@@ -164,7 +164,7 @@ pub(crate) async fn rename(
     tag = "Admin API: instances",
     operation_id = "admin_delete_instance",
     summary = "Delete an instance and everything in it",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     responses(
         (status = 200, body = Object),
         InInstance,

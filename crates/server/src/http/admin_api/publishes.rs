@@ -12,7 +12,7 @@ use crate::admin::publishes;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Bounded, JsonContent, Segments, json};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 use crate::http::publish_api::described::{AcceptedOrCounted, PublishToUsers};
 use crate::http::publish_api::view::{
     Accepted, Cancelled, FailurePage, PublishInFull, PublishPage,
@@ -27,7 +27,7 @@ use crate::http::publish_api::{self, publish_id};
     operation_id = "admin_publishes",
     summary = "What was published, the newest first",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("status" = Option<String>, Query, description = "scheduled, running, finished or cancelled; all without"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),
@@ -59,7 +59,7 @@ struct Named {
     tag = "Admin API: publishes",
     operation_id = "admin_publish",
     summary = "Publish to users, or to interests",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body(
         content = PublishToUsers,
         description = "As for the publish API; `interests` in the place of `users` for a publish to interests"
@@ -105,8 +105,7 @@ fn accepted(id: PublishId) -> Response {
     operation_id = "admin_publish_report",
     summary = "Where a publish is",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
+        path::Instance, path::Publish,
         ("users_cursor" = Option<String>, Query, description = "Where the users go on"),
     ),
     responses(
@@ -131,10 +130,7 @@ pub(crate) async fn show(
     tag = "Admin API: publishes",
     operation_id = "admin_cancel_publish",
     summary = "Call off what has not been sent",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
-    ),
+    params(path::Instance, path::Publish),
     responses(
         (status = 200, body = Cancelled),
         (status = 409, body = Refusal),
@@ -159,8 +155,7 @@ pub(crate) async fn cancel(
     operation_id = "admin_publish_failures",
     summary = "The deliveries that no gateway took",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
+        path::Instance, path::Publish,
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 1000; 100 without"),
     ),
@@ -186,10 +181,7 @@ pub(crate) async fn failures(
     tag = "Admin API: publishes",
     operation_id = "admin_replay_publish",
     summary = "Send it again to the devices that it failed for",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
-    ),
+    params(path::Instance, path::Publish),
     responses(
         (status = 200, body = Accepted),
         (status = 409, body = Refusal),

@@ -13,7 +13,7 @@ use crate::admin::secret_keys::{self, Added, SecretKey};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// A secret key to be added.
 #[derive(ToSchema)]
@@ -38,7 +38,7 @@ pub(super) struct SecretKeys {
     tag = "Admin API: secret keys",
     operation_id = "admin_secret_keys",
     summary = "The active secret keys, without the keys",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     responses(
         (status = 200, body = SecretKeys),
         InInstance,
@@ -59,7 +59,7 @@ pub(crate) async fn list(
     tag = "Admin API: secret keys",
     operation_id = "admin_add_secret_key",
     summary = "Add a secret key beside the others",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body = NewSecretKey,
     responses(
         (status = 200, body = Added, description = "The only answer that has the key"),
@@ -86,7 +86,7 @@ pub(crate) async fn add(
     operation_id = "admin_revoke_secret_key",
     summary = "Revoke a secret key; the last one stays",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("number" = i64, Path, description = "The key's number"),
     ),
     responses(

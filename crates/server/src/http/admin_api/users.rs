@@ -16,7 +16,7 @@ use crate::admin::users::{self, Deleted, Export, ForgottenUser, UserInFull, User
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 /// How many users one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 50;
@@ -38,7 +38,7 @@ fn user_id(Segments((_, user)): Segments<(String, String)>) -> Result<UserId, Ap
     operation_id = "admin_users",
     summary = "Users, by id",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("prefix" = Option<String>, Query, description = "What the ids begin with"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 500; 50 without"),
@@ -80,10 +80,7 @@ fn user_of(cursor: &str) -> Option<UserId> {
     tag = "Admin API: users",
     operation_id = "admin_user",
     summary = "A user's devices",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("user" = String, Path, description = "The user's id, percent-encoded"),
-    ),
+    params(path::Instance, path::User),
     responses(
         (status = 200, body = UserInFull),
         (status = 400, body = Refusal),
@@ -108,10 +105,7 @@ pub(crate) async fn show(
     tag = "Admin API: users",
     operation_id = "admin_delete_user",
     summary = "Delete a user's devices",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("user" = String, Path, description = "The user's id, percent-encoded"),
-    ),
+    params(path::Instance, path::User),
     responses(
         (status = 200, body = Deleted),
         (status = 400, body = Refusal),
@@ -145,10 +139,7 @@ pub(super) struct Forget {
     tag = "Admin API: users",
     operation_id = "admin_forget_user",
     summary = "Remove every trace of a user",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("user" = String, Path, description = "The user's id, percent-encoded"),
-    ),
+    params(path::Instance, path::User),
     request_body = Forget,
     responses(
         (status = 200, body = ForgottenUser),
@@ -181,8 +172,7 @@ pub(crate) async fn forget(
     operation_id = "admin_export_user",
     summary = "All data of a user",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("user" = String, Path, description = "The user's id, percent-encoded"),
+        path::Instance, path::User,
         ("cursor" = Option<String>, Query, description = "Where it goes on"),
     ),
     responses(

@@ -14,7 +14,7 @@ use crate::admin::webhooks::{self, Added, New, Typed, TypedChange, Webhook, Webh
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments, json};
-use crate::http::openapi::{InInstance, Refusal};
+use crate::http::openapi::{InInstance, Refusal, path};
 
 pub(super) const UNKNOWN: AdminError = AdminError::NotFound { what: "webhook" };
 
@@ -56,7 +56,7 @@ pub(super) fn webhook_id(Segments((_, webhook)): &Named) -> Result<WebhookId, Ap
     tag = "Admin API: webhooks",
     operation_id = "admin_webhooks",
     summary = "The webhooks and their state",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     responses(
         (status = 200, body = Webhooks),
         InInstance,
@@ -77,7 +77,7 @@ pub(crate) async fn list(
     tag = "Admin API: webhooks",
     operation_id = "admin_add_webhook",
     summary = "Add a webhook",
-    params(("instance" = String, Path, description = "The instance's UUID")),
+    params(path::Instance),
     request_body = NewWebhook,
     responses(
         (status = 200, body = Added, description = "The only answer that has the secret"),
@@ -128,10 +128,7 @@ fn custom_data(fields: &mut Fields) -> Result<Option<String>, ApiError> {
     tag = "Admin API: webhooks",
     operation_id = "admin_webhook",
     summary = "A webhook and its state",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Webhook),
         InInstance,
@@ -167,10 +164,7 @@ pub(super) struct ChangedWebhook {
     tag = "Admin API: webhooks",
     operation_id = "admin_change_webhook",
     summary = "Change a webhook; its id and its secret stay",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     request_body = ChangedWebhook,
     responses(
         (status = 200, body = Webhook),
@@ -201,10 +195,7 @@ pub(crate) async fn change(
     tag = "Admin API: webhooks",
     operation_id = "admin_remove_webhook",
     summary = "Remove a webhook and what waits for it",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Object),
         InInstance,
@@ -227,10 +218,7 @@ pub(crate) async fn remove(
     tag = "Admin API: webhooks",
     operation_id = "admin_enable_webhook",
     summary = "Tell a webhook again what happens from now on",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Object),
         InInstance,
@@ -253,10 +241,7 @@ pub(crate) async fn enable(
     tag = "Admin API: webhooks",
     operation_id = "admin_disable_webhook",
     summary = "Tell a webhook nothing, and give up what waits for it",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("webhook" = String, Path, description = "The webhook's UUID"),
-    ),
+    params(path::Instance, path::Webhook),
     responses(
         (status = 200, body = Object),
         InInstance,

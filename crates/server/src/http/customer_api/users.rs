@@ -11,7 +11,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// `DELETE`: removes the user and all the user's devices. Exactly 200 and an empty body, also where there was none.
 #[utoipa::path(
@@ -21,7 +21,7 @@ use crate::http::openapi::Refusal;
     operation_id = "delete_user",
     summary = "Delete a user with all the user's devices",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("user" = String, Path, description = "The user's id, percent-encoded; it may have slashes"),
     ),
     responses(

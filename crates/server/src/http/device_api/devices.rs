@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, instance_id, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 use crate::http::origin::Origin;
 
 /// The largest body of a registration, in bytes: token and metadata at their longest, and as much again for what Android
@@ -71,10 +71,7 @@ pub(crate) struct ShownDevice {
     operation_id = "register_device",
     summary = "Register a device, or find it again by its gateway token",
     description = "SDKs register at every start of their app, and overwrite what they know with the answer.",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-    ),
+    params(path::Instance, path::Gateway),
     request_body = NewDevice,
     responses(
         (status = 200, body = Registered),
@@ -150,11 +147,7 @@ fn registration(
     tag = "Device API",
     operation_id = "device",
     summary = "A device's user and metadata",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     responses(
         (status = 200, body = ShownDevice),
         (status = 404, body = Refusal, description = "There is no such device, or no such instance"),
@@ -182,11 +175,7 @@ pub(crate) async fn show(State(api): State<Api>, path: DevicePath) -> Result<Res
     tag = "Device API",
     operation_id = "delete_device",
     summary = "Delete a device with its interests and its user",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     responses(
         (status = 200, description = "There is no such device any more, as there may never have been"),
     )

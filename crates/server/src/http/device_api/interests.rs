@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, Fields, JsonObject, Segments, json, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// The longest page of interests, and the length of one where the caller names none. Beams: device-api reference.
 const PAGE_LENGTH_MAX: usize = 100;
@@ -61,9 +61,7 @@ struct ResponseMetadata {
     operation_id = "device_interests",
     summary = "What a device is subscribed to",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
+        path::Instance, path::Gateway, path::Device,
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 100; 100 without"),
     ),
@@ -121,11 +119,7 @@ fn page(query: Option<&str>) -> Result<(Option<InterestName>, usize), ApiError> 
     tag = "Device API",
     operation_id = "set_device_interests",
     summary = "Replace all interests of a device",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     request_body = Interests,
     responses(
         (status = 200),
@@ -181,12 +175,7 @@ pub(crate) type OneInterest = Segments<(String, String, String, String)>;
     operation_id = "add_device_interest",
     summary = "Subscribe a device to an interest",
     description = "The same again changes nothing. A body is not looked at.",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-        ("interest" = String, Path, description = "The interest's name"),
-    ),
+    params(path::Instance, path::Gateway, path::Device, path::Interest),
     responses(
         (status = 200),
         (status = 400, body = Refusal),
@@ -217,12 +206,7 @@ pub(crate) async fn add(State(api): State<Api>, path: OneInterest) -> Result<(),
     operation_id = "remove_device_interest",
     summary = "Unsubscribe a device from an interest",
     description = "The same again changes nothing.",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-        ("interest" = String, Path, description = "The interest's name"),
-    ),
+    params(path::Instance, path::Gateway, path::Device, path::Interest),
     responses(
         (status = 200),
         (status = 400, body = Refusal),
@@ -247,11 +231,7 @@ pub(crate) async fn remove(State(api): State<Api>, path: OneInterest) -> Result<
     operation_id = "add_nameless_interest",
     summary = "An interest without a name, which is refused",
     description = "Not a missing path: a mobile SDK takes a 404 for the loss of its device.",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     responses(
         (status = 400, body = Refusal, description = "An interest has a name"),
     )
@@ -268,11 +248,7 @@ pub(crate) async fn add_nameless() -> ApiError {
     operation_id = "remove_nameless_interest",
     summary = "An interest without a name, which is refused",
     description = "Not a missing path: a mobile SDK takes a 404 for the loss of its device.",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     responses(
         (status = 400, body = Refusal, description = "An interest has a name"),
     )

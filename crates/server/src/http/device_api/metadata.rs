@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, JsonObject};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// The largest body, in bytes: the limit counts the metadata written compactly, and SDKs may write it otherwise.
 const BODY_LENGTH_MAX: usize = 2 * DEVICE_METADATA_LENGTH_MAX;
@@ -34,11 +34,7 @@ pub(crate) struct DeviceFacts {
     tag = "Device API",
     operation_id = "set_device_metadata",
     summary = "Replace a device's metadata",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     request_body = DeviceFacts,
     responses(
         (status = 200),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{DevicePath, JsonObject};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// The largest body, in bytes.
 const BODY_LENGTH_MAX: usize = 2 * GATEWAY_TOKEN_LENGTH_MAX;
@@ -30,9 +30,9 @@ pub(crate) struct NewGatewayToken {
     operation_id = "set_device_token",
     summary = "Replace the gateway token of a device of FCM",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("platform" = String, Path, description = "fcm; the others register again"),
-        ("device" = String, Path, description = "The device's id"),
+        path::Device,
     ),
     request_body = NewGatewayToken,
     responses(

@@ -12,7 +12,7 @@ use crate::http::auth::bearer;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::DevicePath;
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// `PUT`, without a body: binds the device to the user that the Beams token names. The same again changes nothing.
 #[utoipa::path(
@@ -23,11 +23,7 @@ use crate::http::openapi::Refusal;
     summary = "Bind a device to the user that a Beams token names",
     description = "Without a body. The same again changes nothing.",
     security(("beams_token" = [])),
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("platform" = String, Path, description = "apns, fcm or web"),
-        ("device" = String, Path, description = "The device's id"),
-    ),
+    params(path::Instance, path::Gateway, path::Device),
     responses(
         (status = 200),
         (status = 400, body = Refusal, description = "The token has not all its claims, or the device belongs to another user"),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, instance_id, json};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// The public half of an instance's VAPID key pair.
 #[derive(Serialize, ToSchema)]
@@ -27,9 +27,7 @@ pub(crate) struct VapidKey {
     tag = "Device API",
     operation_id = "vapid_public_key",
     summary = "What a browser subscribes with",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-    ),
+    params(path::Instance),
     responses(
         (status = 200, body = VapidKey),
         (status = 404, body = Refusal, description = "There is no such instance"),

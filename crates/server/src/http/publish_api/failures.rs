@@ -13,7 +13,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// How many failures one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 100;
@@ -27,8 +27,7 @@ const LIMIT_MAX: usize = 1000;
     operation_id = "failures",
     summary = "The deliveries that no gateway took",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
+        path::Instance, path::Publish,
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 1000; 100 without"),
     ),

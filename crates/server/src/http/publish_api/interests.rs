@@ -11,7 +11,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::PublishContent;
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// `POST`. The order of the arguments is the order of the checks.
 #[utoipa::path(
@@ -21,7 +21,7 @@ use crate::http::openapi::Refusal;
     operation_id = "publish_to_interests",
     summary = "Publish to interests",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 hours"),
     ),
     request_body(

@@ -11,7 +11,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{json, limit_of, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// How many publishes one answer has if not asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 20;
@@ -25,7 +25,7 @@ const LIMIT_MAX: usize = 100;
     operation_id = "publishes",
     summary = "What was published, the newest first",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
+        path::Instance,
         ("status" = Option<String>, Query, description = "scheduled, running, finished or cancelled; all without"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),

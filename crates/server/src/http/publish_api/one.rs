@@ -17,7 +17,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::{Segments, json, query_value};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// How many users one answer has.
 const USERS_MAX: usize = 100;
@@ -34,8 +34,7 @@ const USERS_CURSOR: &str = "users_cursor";
     operation_id = "publish",
     summary = "Where a publish is",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
+        path::Instance, path::Publish,
         ("users_cursor" = Option<String>, Query, description = "Where the users go on"),
     ),
     responses(
@@ -111,10 +110,7 @@ fn user_of(cursor: &str) -> Option<UserId> {
     tag = "Publish API",
     operation_id = "cancel",
     summary = "Call off what has not been sent",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
-    ),
+    params(path::Instance, path::Publish),
     responses(
         (status = 200, body = view::Cancelled),
         (status = 400, body = Refusal),

@@ -12,7 +12,7 @@ use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
 use crate::http::extract::Segments;
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// `POST`; a body is not looked at.
 #[utoipa::path(
@@ -22,8 +22,7 @@ use crate::http::openapi::Refusal;
     operation_id = "replay",
     summary = "Send it again to the devices that it failed for",
     params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-        ("publish" = String, Path, description = "The id of the publish"),
+        path::Instance, path::Publish,
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 hours"),
     ),
     responses(

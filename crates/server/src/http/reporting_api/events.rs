@@ -18,7 +18,7 @@ use crate::http::Api;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{Fields, JsonObject, Segments};
-use crate::http::openapi::Refusal;
+use crate::http::openapi::{Refusal, path};
 
 /// The largest body, in bytes; a report with the longest user id has under 2 KiB.
 const BODY_LENGTH_MAX: usize = 8 * 1024;
@@ -48,9 +48,7 @@ pub(crate) struct Report {
     tag = "Reporting API",
     operation_id = "report",
     summary = "Report that a device got a publish, or that its user opened it",
-    params(
-        ("instance" = String, Path, description = "The instance's UUID"),
-    ),
+    params(path::Instance),
     request_body = Report,
     responses(
         (status = 200, description = "It was counted, or nobody knows the publish or the device"),
