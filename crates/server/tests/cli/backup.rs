@@ -4,26 +4,10 @@
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::program::Place;
 
 /// Where SQLite keeps the version of a schema in a file.
 const USER_VERSION_AT: u64 = 60;
-
-fn filled() -> (Place, String) {
-    let place = Place::new();
-    let (id, _) = place.instance();
-    let lines: String = (0..300)
-        .map(|number| {
-            let user = format!("user-{}", number / 3);
-            let line = json!({"platform": "fcm", "token": format!("t{number}"), "userId": user, "interests": ["a", "b"]});
-            format!("{line}\n")
-        })
-        .collect();
-    place.ok_with(&["import", "devices", "--instance", &id, "-"], &lines);
-    (place, id)
-}
 
 fn exported(place: &Place, id: &str, database: &str) -> String {
     place.ok(&[
@@ -53,7 +37,7 @@ fn restore_is_refused(place: &Place, file: &str, why: &str) {
 
 #[test]
 fn a_copy_holds_what_the_database_held() {
-    let (place, id) = filled();
+    let (place, id) = Place::filled();
     let made = place.json(&["backup", "copy.db"]);
     assert_eq!(made["tables"]["devices"]["rows"], 300);
     assert_eq!(made["tables"]["users"]["rows"], 100);
@@ -99,7 +83,7 @@ fn a_copy_holds_what_the_database_held() {
 
 #[test]
 fn nothing_that_is_there_is_overwritten_unasked() {
-    let (place, _) = filled();
+    let (place, _) = Place::filled();
     place.file("copy.db", "something else");
     let line = place.fails(1, &["backup", "copy.db"]);
     assert!(
@@ -134,7 +118,7 @@ fn nothing_that_is_there_is_overwritten_unasked() {
 
 #[test]
 fn what_is_no_whole_copy_is_not_restored() {
-    let (place, _) = filled();
+    let (place, _) = Place::filled();
     place.ok(&["backup", "copy.db"]);
     let whole = std::fs::read(place.path("copy.db")).unwrap();
     let copy = |name: &str, bytes: &[u8]| {
@@ -172,7 +156,7 @@ fn what_is_no_whole_copy_is_not_restored() {
 
 #[test]
 fn secrets_under_another_master_key_are_not_restored() {
-    let (mut place, _) = filled();
+    let (mut place, _) = Place::filled();
     place.ok(&["backup", "copy.db"]);
     place.set(
         "HELIOSTAT_MASTER_KEY",
@@ -183,7 +167,7 @@ fn secrets_under_another_master_key_are_not_restored() {
 
 #[test]
 fn the_log_of_a_database_that_is_gone_is_not_mixed_in() {
-    let (place, _) = filled();
+    let (place, _) = Place::filled();
     place.ok(&["backup", "copy.db"]);
     place.file("other.db-wal", "what is left of another database");
     let into_other = ["restore", "copy.db", "--database", "sqlite:other.db"];
@@ -200,7 +184,7 @@ fn the_log_of_a_database_that_is_gone_is_not_mixed_in() {
 #[test]
 fn a_database_in_use_is_copied_and_not_replaced() {
     for roles in ["api,worker", "api"] {
-        let (mut place, _) = filled();
+        let (mut place, _) = Place::filled();
         place.set("HELIOSTAT_ROLES", roles);
         let (mut server, _) = place.serve();
         place.ok(&["backup", "copy.db"]);
@@ -220,7 +204,7 @@ fn a_database_in_use_is_copied_and_not_replaced() {
 
 #[test]
 fn a_damaged_database_is_not_copied_and_can_be_replaced() {
-    let (place, id) = filled();
+    let (place, id) = Place::filled();
     place.ok(&["backup", "copy.db"]);
     let before = exported(&place, &id, "sqlite:heliostat.db");
     change(&place.path("heliostat.db"), 4096 * 20, &[0xa5; 4096]);

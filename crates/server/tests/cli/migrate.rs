@@ -1,29 +1,13 @@
 //! `heliostat migrate` between two files. Between SQLite and PostgreSQL it is tested with the cluster.
 
-use serde_json::json;
-
 use crate::program::Place;
 
 const FROM: &str = "sqlite:heliostat.db";
 const TO: &str = "sqlite:other.db";
 
-fn filled() -> (Place, String) {
-    let place = Place::new();
-    let (id, _) = place.instance();
-    let lines: String = (0..300)
-        .map(|number| {
-            let user = format!("user-{}", number / 3);
-            let line = json!({"platform": "fcm", "token": format!("t{number}"), "userId": user, "interests": ["a", "b"]});
-            format!("{line}\n")
-        })
-        .collect();
-    place.ok_with(&["import", "devices", "--instance", &id, "-"], &lines);
-    (place, id)
-}
-
 #[test]
 fn everything_is_there_afterwards() {
-    let (mut place, id) = filled();
+    let (mut place, id) = Place::filled();
     let key = std::fs::read_to_string(place.path("heliostat.db.key")).unwrap();
     let moved = place.json(&["migrate", "--from", FROM, "--to", TO]);
     assert_eq!(moved["kinds"]["devices"]["rows"], 300);
@@ -58,7 +42,7 @@ fn everything_is_there_afterwards() {
 
 #[test]
 fn a_database_in_use_is_left_alone() {
-    let (place, _) = filled();
+    let (place, _) = Place::filled();
     let (mut server, _) = place.serve();
     let line = place.fails(1, &["migrate", "--from", FROM, "--to", TO]);
     assert!(line.contains("1 servers run on the source"), "{line}");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Generous: these machines are shared.
@@ -135,6 +135,21 @@ impl Place {
             created["id"].as_str().unwrap().to_owned(),
             created["secretKey"].as_str().unwrap().to_owned(),
         )
+    }
+
+    /// One with an instance of 300 devices, three to a user. The id of the instance.
+    pub(crate) fn filled() -> (Self, String) {
+        let place = Self::new();
+        let (id, _) = place.instance();
+        let lines: String = (0..300)
+            .map(|number| {
+                let user = format!("user-{}", number / 3);
+                let line = json!({"platform": "fcm", "token": format!("t{number}"), "userId": user, "interests": ["a", "b"]});
+                format!("{line}\n")
+            })
+            .collect();
+        place.ok_with(&["import", "devices", "--instance", &id, "-"], &lines);
+        (place, id)
     }
 
     /// Starts the program and leaves it running.

@@ -1,9 +1,6 @@
 //! All nodes are replaced one after the other, under load.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::task::JoinSet;
 
 use crate::postgres::Postgres;
 use crate::stage::{Plot, Stage};
@@ -21,19 +18,7 @@ async fn a_rolling_restart_fails_nothing_loses_nothing_and_doubles_nothing() {
     let postgres = Postgres::start().await;
     let stage = Arc::new(Stage::set(PLOT, &postgres.url()).await);
     let mut nodes = stage.nodes::<3>().await;
-    let done = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (stage, done) = (Arc::clone(&stage), Arc::clone(&done));
-        callers.spawn(async move {
-            let mut answered = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                let answer = stage.publish().await;
-                answered.push(answer.expect("a request that the balancer may repeat is answered"));
-            }
-            answered
-        });
-    }
+    let callers = stage.callers(CALLERS);
     for (place, node) in nodes.iter_mut().enumerate() {
         stage.arrive(PLOT.devices).await;
         // The new one is there before the old one goes, and the old one stops in order.
@@ -45,8 +30,7 @@ async fn a_rolling_restart_fails_nothing_loses_nothing_and_doubles_nothing() {
         assert!(ended.success(), "{ended}: {log}");
     }
     stage.arrive(PLOT.devices).await;
-    done.store(true, Ordering::Relaxed);
-    let answered = callers.join_all().await.concat();
+    let answered = callers.end().await;
     assert!(answered.len() > 3 * CALLERS, "{}", answered.len());
     stage.finished(&answered).await;
     stage.judge(&answered, 0).await;

@@ -1,11 +1,9 @@
 //! The master key is changed while several nodes deliver.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::seal::Keyring;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::postgres::Postgres;
 use crate::program::{Server, heliostat};
@@ -86,19 +84,7 @@ async fn the_master_key_changes_under_load_and_nothing_is_left_under_the_old_one
     let stage = Arc::new(Stage::set(PLOT, &postgres.url()).await);
     let mut nodes = stage.nodes::<3>().await;
     fill(&stage, &nodes[0]).await;
-    let done = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (stage, done) = (Arc::clone(&stage), Arc::clone(&done));
-        callers.spawn(async move {
-            let mut answered = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                let answer = stage.publish().await;
-                answered.push(answer.expect("a request that the balancer may repeat is answered"));
-            }
-            answered
-        });
-    }
+    let callers = stage.callers(CALLERS);
     stage.arrive(PLOT.devices).await;
 
     // Nobody would be able to open it.
@@ -147,8 +133,7 @@ async fn the_master_key_changes_under_load_and_nothing_is_left_under_the_old_one
     // The old one is gone everywhere, and everything goes on.
     roll(&stage, &mut nodes, NEW).await;
     stage.arrive(PLOT.devices).await;
-    done.store(true, Ordering::Relaxed);
-    let answered = callers.join_all().await.concat();
+    let answered = callers.end().await;
     stage.finished(&answered).await;
     stage.judge(&answered, 0).await;
     for node in &nodes {

@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use domain::clock::SystemClock;
 use emulator::{Change, Config, Emulators, Gateway, Verdict};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::balancer::Balancer;
-use crate::program::{Server, client, manage, until};
+use crate::program::{Server, client, dry, manage, until};
 use crate::receipts::Receipts;
 
 pub(crate) const INSTANCE: &str = "9a1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
@@ -153,6 +154,25 @@ impl Stage {
         nodes.try_into().unwrap_or_else(|_| unreachable!())
     }
 
+    /// Publishes all the time from so many places at once, until told to stop.
+    pub(crate) fn callers(self: &Arc<Self>, count: usize) -> Callers {
+        let done = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let (stage, done) = (Arc::clone(self), Arc::clone(&done));
+            tasks.spawn(async move {
+                let mut answered = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    let answer = stage.publish().await;
+                    answered
+                        .push(answer.expect("a request that the balancer may repeat is answered"));
+                }
+                answered
+            });
+        }
+        Callers { done, tasks }
+    }
+
     /// Publishes to everybody through the balancer. The publish's id if it was answered 200.
     pub(crate) fn publish(&self) -> impl Future<Output = Option<String>> + Send + 'static {
         let answer = self.publish_at(&self.balancer.url);
@@ -204,14 +224,7 @@ impl Stage {
 
     /// Waits until nothing is left to deliver.
     pub(crate) async fn settled(&self) {
-        let metrics = format!("{}/metrics", self.balancer.url);
-        until("all deliveries to have their end", async || {
-            let answer = self.http.get(&metrics).send().await.ok()?;
-            let text = answer.text().await.ok()?;
-            let none = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
-            (none("heliostat_queue_jobs") && none("heliostat_queue_retries")).then_some(())
-        })
-        .await;
+        dry(&self.http, &self.balancer.url).await;
         self.entered().await;
     }
 
@@ -314,4 +327,18 @@ fn line(number: usize) -> String {
         json!({"platform": "fcm", "token": format!("android-{number}"), "interests": [EVERYBODY]})
     };
     format!("{device}\n")
+}
+
+/// Those who publish all the time.
+pub(crate) struct Callers {
+    done: Arc<AtomicBool>,
+    tasks: JoinSet<Vec<String>>,
+}
+
+impl Callers {
+    /// Lets them end; the publishes that were answered.
+    pub(crate) async fn end(self) -> Vec<String> {
+        self.done.store(true, Ordering::Relaxed);
+        self.tasks.join_all().await.concat()
+    }
 }

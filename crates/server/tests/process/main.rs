@@ -20,5 +20,6 @@ mod recovery;
 mod secrets;
 mod shutdown;
 mod stage;
+mod surroundings;
 mod traces;
 mod webhooks;

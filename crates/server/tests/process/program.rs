@@ -27,6 +27,18 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     }
 }
 
+/// Waits until the server at `url` has nothing left to deliver.
+pub(crate) async fn dry(http: &reqwest::Client, url: &str) {
+    let metrics = format!("{url}/metrics");
+    until("all deliveries to have their end", async || {
+        let answer = http.get(&metrics).send().await.ok()?;
+        let text = answer.text().await.ok()?;
+        let none = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
+        (none("heliostat_queue_jobs") && none("heliostat_queue_retries")).then_some(())
+    })
+    .await;
+}
+
 /// What the tests call servers with, to be built.
 pub(crate) fn client() -> reqwest::ClientBuilder {
     static PROVIDER: Once = Once::new();
@@ -38,41 +50,7 @@ pub(crate) fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_heliostat");
-
-/// What the programs of a stage run in, if that is not simply this machine.
-#[derive(Debug, Default)]
-pub(crate) struct Surroundings {
-    /// The words before the program's name.
-    pub(crate) prefix: Vec<String>,
-    pub(crate) env: Vec<(String, String)>,
-    /// Where the database is, as the programs see it.
-    pub(crate) folder: Option<PathBuf>,
-}
-
-impl Surroundings {
-    /// The program with these words.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = match self.prefix.split_first() {
-            Some((first, more)) => {
-                let mut command = Command::new(first);
-                command.args(more).arg(PROGRAM);
-                command
-            }
-            None => Command::new(PROGRAM),
-        };
-        command
-            .args(arguments)
-            .envs(self.env.iter().cloned())
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command that manages, to its end. What it printed.
-    pub(crate) fn manage(&self, arguments: &[&str]) -> String {
-        printed(self.command(arguments), arguments)
-    }
-}
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_heliostat");
 
 pub(crate) fn heliostat(env: &[(String, String)]) -> Command {
     let mut command = Command::new(PROGRAM);
@@ -87,7 +65,8 @@ pub(crate) fn manage(env: &[(String, String)], arguments: &[&str]) -> String {
     printed(command, arguments)
 }
 
-fn printed(mut command: Command, arguments: &[&str]) -> String {
+/// Runs a command to its end. What it printed.
+pub(crate) fn printed(mut command: Command, arguments: &[&str]) -> String {
     let output = command.output().unwrap();
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -199,7 +178,7 @@ impl Server {
 
     /// Waits for its end.
     pub(crate) async fn end(mut self) -> ExitStatus {
-        until("the server to end", async || self.child.try_wait().unwrap()).await
+        until("the server to end", async || self.ended()).await
     }
 }
 

@@ -41,11 +41,7 @@ impl Receipts {
 
     /// To how many devices a publish came at least once.
     pub(crate) fn devices(&self, publish: &str) -> usize {
-        self.ledger
-            .lock()
-            .unwrap()
-            .get(publish)
-            .map_or(0, HashMap::len)
+        self.tokens(publish).len()
     }
 
     /// Which devices a publish came to.

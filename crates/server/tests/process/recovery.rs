@@ -17,8 +17,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::program::{Server, Surroundings};
+use crate::program::Server;
 use crate::stage::{Answer, INSTANCE, Plot, Stage};
+use crate::surroundings::Surroundings;
 
 /// Small, since what counts is what becomes of them.
 const PLOT: Plot = Plot {

@@ -7,8 +7,9 @@ use emulator::{Behaviour, Change, Config, Emulators, Gateway};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::program::{Server, Surroundings, client, until};
+use crate::program::{Server, client, dry, until};
 use crate::receipts::Receipts;
+use crate::surroundings::Surroundings;
 
 pub(crate) const INSTANCE: &str = "6b1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
 pub(crate) const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-FOR-ANYBODY";
@@ -352,21 +353,7 @@ impl Stage {
 
     /// Waits until nothing is left to deliver.
     pub(crate) async fn settled(&self, server: &Server) {
-        let metrics = format!("{}/metrics", server.url);
-        until("all deliveries to have their end", async || {
-            let text = self
-                .http
-                .get(&metrics)
-                .send()
-                .await
-                .ok()?
-                .text()
-                .await
-                .ok()?;
-            let waiting = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
-            (waiting("heliostat_queue_jobs") && waiting("heliostat_queue_retries")).then_some(())
-        })
-        .await;
+        dry(&self.http, &server.url).await;
         // What the emulators have counted reaches the receipts by a channel.
         until("all receipts to be entered", async || {
             let accepted: u64 = [Gateway::Apns, Gateway::Fcm]

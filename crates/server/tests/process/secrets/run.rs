@@ -16,7 +16,7 @@ use store::sqlite::{SqliteSettings, SqliteStore};
 use tempfile::TempDir;
 
 use super::haystack::{Haystack, Needle, Where};
-use crate::program::{Server, heliostat, until};
+use crate::program::{Server, dry, heliostat};
 
 /// How many secrets there are in a run.
 pub(crate) const SECRETS: usize = 20;
@@ -289,21 +289,7 @@ impl<'a> Run<'a> {
             let (status, body) = self.send(Where::Written, publish.json(&body)).await;
             assert_eq!(status, 200, "{body}");
         }
-        let metrics = format!("{}/metrics", self.server.url);
-        until("all deliveries to have their end", async || {
-            let text = self
-                .http
-                .get(&metrics)
-                .send()
-                .await
-                .ok()?
-                .text()
-                .await
-                .ok()?;
-            let none = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
-            (none("heliostat_queue_jobs") && none("heliostat_queue_retries")).then_some(())
-        })
-        .await;
+        dry(self.http, &self.server.url).await;
         assert!(
             self.emulators
                 .total(Gateway::WebPush, emulator::Verdict::Accepted)
