@@ -25,8 +25,11 @@ mod rotation;
 mod schemas;
 mod sharing;
 mod stage;
+mod traces;
 mod wire;
 
+#[path = "../process/collector.rs"]
+mod collector;
 #[path = "../process/program.rs"]
 mod program;
 #[path = "../process/receipts.rs"]

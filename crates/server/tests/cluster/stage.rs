@@ -19,7 +19,7 @@ pub(crate) const SECRET_KEY: &str = "A-SECRET-KEY-OF-A-TEST-THAT-IS-LONG-ENOUGH-
 /// 32 bytes in base64: the nodes share it as they share the database.
 pub(crate) const MASTER_KEY: &str = "aGVsaW9zdGF0LWNsdXN0ZXItdGVzdC1tYXN0ZXItMDE=";
 /// The interest that every device has.
-const EVERYBODY: &str = "everybody";
+pub(crate) const EVERYBODY: &str = "everybody";
 
 /// The numbers of a test.
 #[derive(Debug, Clone, Copy)]
@@ -176,11 +176,14 @@ impl Stage {
     /// Publishes to everybody through the balancer. The publish's id if it was answered 200.
     pub(crate) fn publish(&self) -> impl Future<Output = Option<String>> + Send + 'static {
         let answer = self.publish_at(&self.balancer.url);
-        async move {
-            let answer = answer.await.ok()?;
-            let body: Value = answer.error_for_status().ok()?.json().await.ok()?;
-            Some(body["publishId"].as_str().unwrap().to_owned())
-        }
+        async move { published(answer.await).await }
+    }
+
+    /// The same, under this `traceparent`.
+    pub(crate) async fn publish_under(&self, traceparent: &str) -> Option<String> {
+        let request = self.request_at(&self.balancer.url);
+        let answer = request.header("traceparent", traceparent).send().await;
+        published(answer).await
     }
 
     /// Publishes to everybody at a node. Whoever asks twice with the same key gets one publish.
@@ -188,6 +191,10 @@ impl Stage {
         &self,
         url: &str,
     ) -> impl Future<Output = reqwest::Result<reqwest::Response>> + Send + 'static {
+        self.request_at(url).send()
+    }
+
+    fn request_at(&self, url: &str) -> reqwest::RequestBuilder {
         let body = json!({
             "interests": [EVERYBODY],
             "apns": { "aps": { "alert": "Hello" } },
@@ -196,7 +203,7 @@ impl Stage {
         let url = format!("{url}/publish_api/v1/instances/{INSTANCE}/publishes/interests");
         let key = rand::random::<u128>().to_string();
         let request = self.http.post(url).bearer_auth(SECRET_KEY);
-        request.header("idempotency-key", key).json(&body).send()
+        request.header("idempotency-key", key).json(&body)
     }
 
     /// What the cluster tells of a publish.
@@ -316,6 +323,12 @@ impl Stage {
     pub(crate) async fn strike(self) {
         self.emulators.stop().await;
     }
+}
+
+/// The id of a publish that was answered 200.
+async fn published(answer: reqwest::Result<reqwest::Response>) -> Option<String> {
+    let body: Value = answer.ok()?.error_for_status().ok()?.json().await.ok()?;
+    Some(body["publishId"].as_str().unwrap().to_owned())
 }
 
 /// A device as `heliostat import` reads it.

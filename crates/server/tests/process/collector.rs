@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,8 @@ pub(crate) struct Told {
     /// The process that told it.
     pub(crate) process: String,
     pub(crate) service: String,
+    /// Why it came to nothing, if it did.
+    pub(crate) problem: Option<String>,
     attributes: Vec<KeyValue>,
 }
 
@@ -146,6 +149,10 @@ async fn take(
                 name: span.name,
                 process: process.clone(),
                 service: service.clone(),
+                problem: span
+                    .status
+                    .filter(|status| status.code() == StatusCode::Error)
+                    .map(|status| status.message),
                 attributes: span.attributes,
             });
         }

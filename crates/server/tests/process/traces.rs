@@ -108,6 +108,7 @@ async fn one_trace_leads_from_the_request_to_every_page_of_its_publish() {
     })
     .await;
     for work in pages.iter().chain(&retries) {
+        assert_eq!(work.problem, None);
         assert_eq!(work.parent, accept.id);
         assert_eq!(work.text("heliostat.publish").as_ref(), Some(&publish));
     }
