@@ -79,7 +79,7 @@ async fn published_by_three(stage: &Stage, collector: &Collector) -> String {
     let publish = stage.publish_under(&traceparent).await.unwrap();
     assert_eq!(stage.report(&publish).await["state"], "running");
 
-    // The first that delivers stops on the way, and says all that it knows before it ends; the second finds the rest.
+    // The first that delivers stops on the way; the second finds the rest.
     let first = stage.node_with(1, &back).await;
     stage.arrive(2 * PLOT.page_length).await;
     first.terminate();
@@ -88,7 +88,11 @@ async fn published_by_three(stage: &Stage, collector: &Collector) -> String {
     let second = stage.node_with(1, &back).await;
     stage.finished(std::slice::from_ref(&publish)).await;
     stage.judge(std::slice::from_ref(&publish), 0).await;
-    drop((asked, second));
+    // They tell all that they know before they end.
+    for node in [asked, second] {
+        node.terminate();
+        assert!(node.end().await.success());
+    }
     publish
 }
 
