@@ -308,6 +308,7 @@ macro_rules! store_conformance {
                 a_full_queue_takes_no_more_until_it_has_room,
                 ended_requests_are_deleted_when_old_or_too_many,
                 a_request_is_replayed_with_its_id,
+                what_waits_for_a_later_attempt_is_replayed_at_once,
                 every_attempt_is_remembered,
                 a_test_is_queued_for_its_webhook_alone,
                 webhooks_go_with_their_instance;

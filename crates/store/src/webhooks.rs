@@ -357,8 +357,8 @@ pub trait Webhooks: Send + Sync + fmt::Debug {
         id: Uuid,
     ) -> Result<Option<RequestReport>, StoreError>;
 
-    /// Queues a request that was delivered or given up once more, with its id, from its first attempt on. Whether there is such
-    /// a request, which does not wait already.
+    /// Queues a request that was delivered, given up, or waits for a later attempt, once more: at once, with its id, from its first
+    /// attempt on. Whether there is such a request, which is neither being sent nor due already.
     async fn replay_request(
         &self,
         instance: InstanceId,

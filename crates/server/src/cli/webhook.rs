@@ -37,7 +37,7 @@ pub(crate) enum WebhookCommand {
     Deliveries(delivery::Deliveries),
     /// Show one delivery with its attempts and what it carries.
     Delivery(delivery::Show),
-    /// Send a delivery that has ended once more, with the same id; or all that failed.
+    /// Send a delivery once more, at once and with the same id; or all that failed.
     Replay(delivery::Replay),
 }
 

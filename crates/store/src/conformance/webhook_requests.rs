@@ -376,7 +376,7 @@ pub async fn a_request_is_replayed_with_its_id(store: Arc<dyn Store>) {
     let claimed = claim(&store, 1).await.unwrap();
     let request = claimed.requests[0].id;
     let replay = |of, at| store.replay_request(instance, of, request, at);
-    assert!(!replay(id, at(1)).await.unwrap(), "it waits already");
+    assert!(!replay(id, at(1)).await.unwrap(), "it is being sent");
     settle(&store, webhook, &claimed, Next::GiveUp, at(2)).await;
     assert!(!replay(WebhookId::random(), at(3)).await.unwrap());
     assert!(replay(id, at(3)).await.unwrap());
@@ -384,6 +384,23 @@ pub async fn a_request_is_replayed_with_its_id(store: Arc<dyn Store>) {
     let again = &again.requests[0];
     assert_eq!((again.id, again.attempts), (request, 0));
     assert_eq!(again.created_at, at(1));
+}
+
+pub async fn what_waits_for_a_later_attempt_is_replayed_at_once(store: Arc<dyn Store>) {
+    let (instance, id) = queued(&store, 1).await;
+    let webhook = number(&store, 1).await;
+    let claimed = claim(&store, 1).await.unwrap();
+    let request = claimed.requests[0].id;
+    settle(&store, webhook, &claimed, Next::Again(at(100)), at(2)).await;
+    assert!(claim(&store, 3).await.is_none());
+    let replay = |at| store.replay_request(instance, id, request, at);
+    assert!(replay(at(3)).await.unwrap());
+    assert!(!replay(at(3)).await.unwrap(), "it is due already");
+    let again = claim(&store, 3).await.expect("it is due at once");
+    assert_eq!(
+        (again.requests[0].id, again.requests[0].attempts),
+        (request, 0)
+    );
 }
 
 pub async fn a_test_is_queued_for_its_webhook_alone(store: Arc<dyn Store>) {

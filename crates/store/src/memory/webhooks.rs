@@ -92,6 +92,12 @@ impl RequestRow {
             && self.claim.until.is_none_or(|until| until <= now)
     }
 
+    fn is_replayable(&self, now: Timestamp) -> bool {
+        self.state != RequestState::Waiting
+            || self.due_at.is_some_and(|due| due > now)
+                && self.claim.until.is_none_or(|until| until <= now)
+    }
+
     fn give_up(&mut self, error: &str, now: Timestamp) {
         self.state = RequestState::Failed;
         self.error = Some(error.into());
@@ -352,10 +358,10 @@ impl Webhooks for MemoryStore {
                 return false;
             };
             let mut rows = state.requests.rows.values_mut();
-            let found = rows.find(|row| {
-                row.webhook == number && row.id == id && row.state != RequestState::Waiting
-            });
-            let Some(row) = found else { return false };
+            let found = rows.find(|row| row.webhook == number && row.id == id);
+            let Some(row) = found.filter(|row| row.is_replayable(now)) else {
+                return false;
+            };
             row.state = RequestState::Waiting;
             row.attempts = 0;
             row.due_at = Some(now);

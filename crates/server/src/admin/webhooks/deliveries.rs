@@ -182,7 +182,7 @@ async fn enabled(admin: &Admin, instance: InstanceId, id: WebhookId) -> Result<(
     Ok(())
 }
 
-/// Sends a request that was delivered or given up once more, with the same id.
+/// Sends a request that was delivered, given up, or waits for a later attempt, once more, with the same id.
 pub async fn replay(
     admin: &Admin,
     actor: &Actor,
@@ -196,12 +196,10 @@ pub async fn replay(
         let now = admin.now();
         let replayed = admin.store.replay_request(instance, webhook, request, now);
         if replayed.await? {
-            Ok(())
-        } else {
-            Err(AdminError::NotFound {
-                what: "delivery that has ended",
-            })
+            return Ok(());
         }
+        one(admin, instance, webhook, request).await?;
+        Err(AdminError::Conflict("the delivery is on its way".into()))
     };
     admin.audited(actor, deed, replay).await
 }

@@ -45,7 +45,7 @@ pub(in crate::dashboard) async fn show(
     let told = deliveries::one(api.admin(), room.id(), whose, id).await?;
     let waits = told.state == "waiting";
     let said = match query_value(uri.query(), "done").as_deref() {
-        Some("tested" | "replayed") if waits && told.error.is_none() => {
+        Some("tested" | "replayed") if waits && told.attempts == 0 => {
             Some("It is on its way. Reload the page to see what the receiver answers.")
         }
         Some("tested") => Some("The test was sent."),
@@ -68,7 +68,7 @@ pub(in crate::dashboard) async fn show(
                 None => p.soft { "It is put together when it is first sent." },
             }
         }
-        @if room.visitor().may_write() && !waits { (again(&room, &webhook, &here, &told)) }
+        @if room.visitor().may_write() && (!waits || told.attempts > 0) { (again(&room, &webhook, &here, &told)) }
     };
     Ok(layout::room_page(
         &room,

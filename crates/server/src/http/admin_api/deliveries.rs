@@ -104,11 +104,11 @@ pub(crate) async fn list(
     path = "/admin_api/v1/instances/{instance}/webhooks/{webhook}/deliveries/{delivery}/replay",
     tag = "Admin API: webhooks",
     operation_id = "admin_replay_webhook_delivery",
-    summary = "Send a delivery that has ended once more, with the same id",
+    summary = "Send a delivery once more, at once and with the same id",
     params(path::Instance, path::Webhook, path::Delivery),
     responses(
         (status = 200, body = Object),
-        (status = 409, body = Refusal, description = "The webhook is disabled"),
+        (status = 409, body = Refusal, description = "The webhook is disabled, or the delivery is on its way"),
         InInstance,
     )
 )]

@@ -382,7 +382,7 @@ pub(super) async fn replay(
     let replayed = session
         .execute(
             "UPDATE webhook_requests SET state = 'waiting', attempts = 0, due_at = $3, fence = fence + 1, leased_until = 0
-              WHERE id = $1 AND webhook = $2 AND state <> 'waiting'",
+              WHERE id = $1 AND webhook = $2 AND (state <> 'waiting' OR (due_at > $3 AND leased_until <= $3))",
             &[&id, &number, &now.as_millis()],
         )
         .await?;

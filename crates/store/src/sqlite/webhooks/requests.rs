@@ -358,9 +358,10 @@ pub(super) fn replay(
     };
     let request: Option<i64> = connection
         .prepare_cached(
-            "SELECT request FROM webhook_requests WHERE id = ?1 AND webhook = ?2 AND state <> 'waiting'",
+            "SELECT request FROM webhook_requests
+              WHERE id = ?1 AND webhook = ?2 AND (state <> 'waiting' OR (due_at > ?3 AND leased_until <= ?3))",
         )?
-        .query_row(params![id.as_bytes(), number], |row| row.get(0))
+        .query_row(params![id.as_bytes(), number, now.as_millis()], |row| row.get(0))
         .optional()?;
     let Some(request) = request else {
         return Ok(false);
