@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { Chromium, SCREENS, findings, overflow, picture } from '../support/chromium.mjs';
 import { Heliostat } from '../support/heliostat.mjs';
+import { Receiver } from '../support/receiver.mjs';
 import { signIn } from '../support/visitor.mjs';
 import { until } from '../support/wait.mjs';
 
@@ -19,6 +20,9 @@ describe('the dashboard in Chromium', () => {
   let base;
   let publishId;
   let deviceId;
+  let webhookId;
+  let deliveryId;
+  const receiver = new Receiver();
 
   before(async () => {
     heliostat = await Heliostat.start();
@@ -35,6 +39,11 @@ describe('the dashboard in Chromium', () => {
     ({ publishId } = await beams.publishToUsers(USERS, { web: { notification: { title: 'One' } }, fcm: { notification: { title: 'One' } } }));
     await heliostat.settled();
     for (const kind of ['delivery', 'open']) await heliostat.report(kind, publishId, deviceId);
+    await receiver.start();
+    const webhook = async (...words) =>
+      JSON.parse(await heliostat.command('webhook', words[0], '--instance', heliostat.instanceId, ...words.slice(1), '--json'));
+    ({ id: webhookId } = await webhook('add', '--url', `${receiver.url}/${'a-long-path/'.repeat(9)}`));
+    ({ id: deliveryId } = await webhook('test', webhookId));
     browser = await Chromium.start();
     page = await browser.page();
     await signIn(page, heliostat.url, token);
@@ -43,6 +52,7 @@ describe('the dashboard in Chromium', () => {
   after(async () => {
     await browser?.stop();
     await heliostat?.stop();
+    await receiver.stop();
   });
 
   const pages = () => ({
@@ -67,6 +77,9 @@ describe('the dashboard in Chromium', () => {
     'devices-active': `${base}/people?devices=all&platform=web&active=30d`,
     console: `${base}/console`,
     settings: `${base}/settings`,
+    webhooks: `${base}/webhooks`,
+    webhook: `${base}/webhooks/${webhookId}`,
+    'webhook-delivery': `${base}/webhooks/${webhookId}/deliveries/${deliveryId}`,
     docs: `${heliostat.url}/docs`,
     'not-found': `${base}/publishes/none`,
     try: `${heliostat.url}/try?instance=${heliostat.instanceId}`,
@@ -99,7 +112,7 @@ describe('the dashboard in Chromium', () => {
   it('shows an empty instance kindly', async () => {
     await page.emulateMedia({ colorScheme: 'light' });
     const empty = await heliostat.emptyInstance('عيّنة <i>empty</i> with quite a long name of its own, as people have');
-    for (const path of ['', '/start', '/publishes', '/insights', '/people', '/console', '/settings']) {
+    for (const path of ['', '/start', '/publishes', '/insights', '/people', '/console', '/settings', '/webhooks']) {
       for (const [screen, size] of Object.entries(SCREENS)) {
         await page.setViewportSize(size);
         await page.goto(`${heliostat.url}/i/${empty}${path}`);
