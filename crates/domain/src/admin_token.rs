@@ -73,6 +73,51 @@ impl AdminToken {
     }
 }
 
+/// What every sign-in code begins with.
+pub const SIGN_IN_CODE_PREFIX: &str = "hsl_";
+
+/// The secret of a link by which somebody signs in once: as random as an admin token, and none, because nothing but the sign-in
+/// page takes it. `Debug` does not show it.
+#[derive(Clone)]
+pub struct SignInCode(AdminToken);
+
+impl SignInCode {
+    /// A new random code.
+    pub fn random() -> Self {
+        let token = AdminToken::random();
+        let random = &token.reveal()[ADMIN_TOKEN_PREFIX.len()..];
+        Self(AdminToken(format!("{SIGN_IN_CODE_PREFIX}{random}").into()))
+    }
+
+    /// Checks the form of a code.
+    pub fn parse(text: &str) -> Option<Self> {
+        let random = text.strip_prefix(SIGN_IN_CODE_PREFIX)?;
+        AdminToken::parse(&format!("{ADMIN_TOKEN_PREFIX}{random}")).ok()?;
+        Some(Self(AdminToken(text.to_owned().into())))
+    }
+
+    /// The code itself. Keep it out of logs.
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
+    }
+
+    /// What is kept of it: of the whole text with its prefix, so that it is the digest of no admin token.
+    pub fn digest(&self) -> AdminTokenDigest {
+        self.0.digest()
+    }
+
+    /// What may be shown of it.
+    pub fn hint(&self) -> String {
+        self.0.hint()
+    }
+}
+
+impl fmt::Debug for SignInCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignInCode(…)")
+    }
+}
+
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminToken(…)")
@@ -257,6 +302,23 @@ mod tests {
             "7dcaa74d5d94b4d5b8f8bbd6104e0bab000e05efe49e0d474dfae4137c42ae7f"
         );
         assert!(AdminTokenDigest::from_stored(&[0; 31]).is_none());
+    }
+
+    #[test]
+    fn a_sign_in_code_is_no_admin_token() {
+        let code = SignInCode::random();
+        let again = SignInCode::parse(code.reveal()).unwrap();
+        assert_eq!(again.digest(), code.digest());
+        assert!(AdminToken::parse(code.reveal()).is_err());
+        let twin = code
+            .reveal()
+            .replace(SIGN_IN_CODE_PREFIX, ADMIN_TOKEN_PREFIX);
+        assert_ne!(AdminToken::parse(&twin).unwrap().digest(), code.digest());
+        assert!(code.hint().starts_with(SIGN_IN_CODE_PREFIX) && code.hint().len() < 12);
+        assert_eq!(format!("{code:?}"), "SignInCode(…)");
+        for wrong in ["", "hsl_", twin.as_str(), "hsl_AAAA", &code.reveal()[1..]] {
+            assert!(SignInCode::parse(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

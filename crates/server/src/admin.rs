@@ -14,6 +14,7 @@ pub mod devices;
 pub mod error;
 pub mod insights;
 pub mod instances;
+pub mod links;
 pub mod publishes;
 pub mod secret_keys;
 pub mod tokens;

@@ -7,6 +7,7 @@ mod connections;
 mod front;
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, links};
 use crate::config::{Config, ConfigError, Database, Outbound, Roles};
 use crate::http::{self, Api, Shared};
 use crate::limits::Admission;
@@ -242,14 +243,30 @@ impl App {
         &self.vault
     }
 
-    /// Says where the dashboard is, and how somebody gets in where nobody can yet.
+    /// Says where the dashboard is, and how somebody gets in where nobody can yet. The link goes to stdout, past the log, which
+    /// is kept and read by many.
     async fn announce_dashboard(&self) {
         let url = self.url();
-        match self.store().admin_tokens().await {
-            Ok(tokens) if tokens.is_empty() => tracing::info!(
-                "the dashboard is at {url}/; to sign in, make an admin token: heliostat admin-token create --name you"
-            ),
-            _ => tracing::info!("the dashboard is at {url}/"),
+        tracing::info!("the dashboard is at {url}/");
+        let said = match links::first(self.admin(), url).await {
+            Ok(None) => return,
+            Ok(Some(link)) => {
+                let minutes = links::LINK_LIFE.as_secs() / 60;
+                let mut out = std::io::stdout().lock();
+                let said = writeln!(
+                    out,
+                    "\nNobody can sign in yet. Open this in a browser within {minutes} minutes; it works once:\n\n    {}\n",
+                    link.url
+                );
+                said.and_then(|()| out.flush()).is_ok()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no sign-in link could be made");
+                false
+            }
+        };
+        if !said {
+            tracing::info!("to sign in, make a link: heliostat admin-token link --name you");
         }
     }
 

@@ -65,7 +65,10 @@ impl Local {
             runner,
             gateways,
             clock,
-            public_url: config.public_url.clone().unwrap_or_default(),
+            public_url: config
+                .public_url
+                .clone()
+                .unwrap_or_else(|| format!("{}://{}", config.scheme(), config.listen)),
             public_url_set: config.public_url.clone(),
             metrics_apart: false,
             proxies: config.proxies.clone(),

@@ -102,7 +102,7 @@ pub(crate) struct Failures(Mutex<Option<(Instant, u32)>>);
 
 impl Failures {
     /// Counts one more. Whether there are too many.
-    fn another(&self) -> bool {
+    pub(super) fn another(&self) -> bool {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = match *state {

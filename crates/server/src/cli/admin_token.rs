@@ -15,6 +15,8 @@ use super::table::Table;
 pub(crate) enum AdminTokenCommand {
     /// Create an admin token. Prints it this once.
     Create(Create),
+    /// Make a link that signs a browser in to the dashboard, once, within 15 minutes.
+    Link(Link),
     /// List the admin tokens: numbers, names and first characters.
     List(List),
     /// Revoke an admin token: it counts no more from now on.
@@ -35,6 +37,23 @@ pub(crate) struct Create {
     /// From when on it counts no more, such as 2027-01-31T00:00:00Z. Never without.
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
+    #[command(flatten)]
+    place: PlaceOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Link {
+    /// What people call who signs in by it: 1 to 100 bytes.
+    #[arg(long)]
+    name: String,
+    /// An instance that it is for; may be repeated. All instances without.
+    #[arg(long = "instance", value_name = "ID")]
+    instances: Vec<InstanceId>,
+    /// Only for looking.
+    #[arg(long)]
+    read_only: bool,
     #[command(flatten)]
     place: PlaceOptions,
     #[command(flatten)]
@@ -64,6 +83,7 @@ impl AdminTokenCommand {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run().await,
+            Self::Link(link) => link.run().await,
             Self::List(list) => list.run().await,
             Self::Revoke(revoke) => revoke.run().await,
         }
@@ -72,14 +92,8 @@ impl AdminTokenCommand {
 
 impl Create {
     async fn run(self) -> Result<(), Failure> {
-        let mut body = json!({
-            "name": self.name,
-            "may": if self.read_only { "read" } else { "write" },
-            "expiresAt": self.expires_at,
-        });
-        if !self.instances.is_empty() {
-            body["instances"] = json!(self.instances);
-        }
+        let mut body = described(&self.name, &self.instances, self.read_only);
+        body["expiresAt"] = json!(self.expires_at);
         self.place
             .with(IfMissing::Create, async |place| {
                 let made = place
@@ -88,6 +102,33 @@ impl Create {
                 let (number, token) = (text(&made, "number"), text(&made, "token"));
                 let said = format!(
                     "Number       {number}\nAdmin token  {token}\n\nKeep it: it is shown this once."
+                );
+                self.output.show(&made, said)
+            })
+            .await
+    }
+}
+
+/// Whom a token or a link is for, as the API takes it.
+fn described(name: &str, instances: &[InstanceId], read_only: bool) -> Value {
+    let mut body = json!({ "name": name, "may": if read_only { "read" } else { "write" } });
+    if !instances.is_empty() {
+        body["instances"] = json!(instances);
+    }
+    body
+}
+
+impl Link {
+    async fn run(self) -> Result<(), Failure> {
+        let body = described(&self.name, &self.instances, self.read_only);
+        self.place
+            .with(IfMissing::Refuse, async |place| {
+                let made = place
+                    .call(Method::POST, "/admin-tokens/links", Some(&body))
+                    .await?;
+                let said = format!(
+                    "{}\n\nOpen it in a browser within 15 minutes; it works once.",
+                    text(&made, "url")
                 );
                 self.output.show(&made, said)
             })

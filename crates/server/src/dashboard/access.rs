@@ -7,7 +7,7 @@ use super::error::PageError;
 use crate::admin::access::Access;
 use crate::admin::actor::Actor;
 use crate::admin::error::AdminError;
-use crate::admin::tokens;
+use crate::admin::{links, tokens};
 use crate::http::Api;
 
 /// Somebody who is signed in.
@@ -96,7 +96,21 @@ pub(super) async fn recognise(
     }
 }
 
-/// Whether there is any admin token at all.
+/// What the session of somebody who comes by a link is known by, if the link counts. Uses the link up.
+pub(super) async fn redeem(api: &Api, code: &str) -> Result<Option<AdminTokenDigest>, PageError> {
+    match links::redeem(api.admin(), code).await {
+        Ok(digest) => Ok(Some(digest)),
+        Err(AdminError::Unauthorized) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a link's code counts. Uses nothing up.
+pub(super) async fn is_good(api: &Api, code: &str) -> Result<bool, PageError> {
+    Ok(links::is_good(api.admin(), code).await?)
+}
+
+/// Whether there is any admin token yet.
 pub(super) async fn is_any(api: &Api) -> Result<bool, PageError> {
-    Ok(!api.store().admin_tokens().await?.is_empty())
+    Ok(links::is_anybody(api.admin()).await?)
 }

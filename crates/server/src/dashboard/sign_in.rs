@@ -16,8 +16,11 @@ use super::session::Session;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
-/// The command that makes an admin token.
+/// The command that makes an admin token, and the one that makes a link.
 const COMMAND: &str = "heliostat admin-token create --name you";
+const LINK_COMMAND: &str = "heliostat admin-token link --name you";
+/// What became of a link that counts no more.
+const LINK_ENDED: &str = "This link counts no more: it works once, within 15 minutes. Start the server again for another one, or make one with the command below.";
 
 /// `GET /sign-in`
 pub(super) async fn show(
@@ -29,13 +32,18 @@ pub(super) async fn show(
     if context.visitor().is_some() {
         return Ok(Redirect::to(&next).into_response());
     }
+    let link = query_value(uri.query(), "link");
+    let why = match &link {
+        Some(code) if access::is_good(&api, code).await? => {
+            let body = by_link(&context, code, &next);
+            return Ok(layout::page(&context, "Sign in", Width::Narrow, &body));
+        }
+        Some(_) => Some(LINK_ENDED),
+        None => None,
+    };
     let first = !access::is_any(&api).await?;
-    Ok(layout::page(
-        &context,
-        "Sign in",
-        Width::Narrow,
-        &page(&context, &next, first, None),
-    ))
+    let page = page(&context, &next, first, why);
+    Ok(layout::page(&context, "Sign in", Width::Narrow, &page))
 }
 
 /// `POST /sign-in`
@@ -46,13 +54,16 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let next = safe(form.get("next"));
     let shown = form.get("token").unwrap_or_default();
-    let Some(token) = access::recognise(&api, shown).await? else {
+    let (known, why) = match form.get("link") {
+        Some(code) => (access::redeem(&api, code).await?, LINK_ENDED),
+        None if shown.is_empty() => (None, "Paste an admin token first."),
+        None => (
+            access::recognise(&api, shown).await?,
+            "That admin token is not known here. It may have been revoked or have expired.",
+        ),
+    };
+    let Some(token) = known else {
         let first = !access::is_any(&api).await?;
-        let why = if shown.is_empty() {
-            "Paste an admin token first."
-        } else {
-            "That admin token is not known here. It may have been revoked or have expired."
-        };
         let page = page(&context, &next, first, Some(why));
         let mut response = layout::page(&context, "Sign in", Width::Narrow, &page);
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
@@ -106,12 +117,34 @@ fn safe(path: Option<&str>) -> String {
     path.filter(is_ours).unwrap_or("/").to_owned()
 }
 
-fn page(context: &Context, next: &str, first: bool, why: Option<&str>) -> Markup {
+/// A button for who comes by a link. To look at a link uses nothing up, because messengers and mail filters look at links.
+fn by_link(context: &Context, code: &str, next: &str) -> Markup {
+    html! {
+        (head())
+        div.card {
+            form method="post" action="/sign-in" data-once="" {
+                (context.form_token().field())
+                input type="hidden" name="link" value=(code);
+                input type="hidden" name="next" value=(next);
+                p { "This link signs this browser in, once. You stay signed in for twelve hours after you were last here, and seven days at most." }
+                button type="submit" autofocus { "Sign in" }
+            }
+        }
+    }
+}
+
+fn head() -> Markup {
     html! {
         div.head { div {
             h1 { "Keep the beam on its target" }
             p { "Heliostat’s dashboard: see every delivery, from registration to open." }
         } }
+    }
+}
+
+fn page(context: &Context, next: &str, first: bool, why: Option<&str>) -> Markup {
+    html! {
+        (head())
         @if let Some(why) = why { (wrong(why)) }
         div.card {
             form method="post" action="/sign-in" {
@@ -128,11 +161,13 @@ fn page(context: &Context, next: &str, first: bool, why: Option<&str>) -> Markup
         div.card {
             @if first {
                 h2 { "There is no admin token yet" }
-                p { "Make the first one where the server runs, with the same settings as the server:" }
+                p { "The server printed a link that signs you in when it started, and prints another one when it starts again. Or make one where the server runs, with the same settings as the server:" }
             } @else {
                 h2 { "No token at hand?" }
-                p { "Who has the server’s database and master key makes one:" }
+                p { "Who has the server’s database and master key makes a link that signs you in:" }
             }
+            (super::components::code(LINK_COMMAND, "the command that makes a sign-in link"))
+            p { "or a token to keep:" }
             (super::components::code(COMMAND, "the command that makes an admin token"))
         }
     }

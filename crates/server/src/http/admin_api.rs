@@ -66,5 +66,6 @@ pub(super) fn routes() -> Routes {
         .with(routes!(audit::all))
         .with(routes!(tokens::list, tokens::create))
         .with(routes!(tokens::revoke))
+        .with(routes!(tokens::link))
         .proven_by("admin_token")
 }

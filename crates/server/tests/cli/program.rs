@@ -219,6 +219,15 @@ impl Running {
         }
     }
 
+    /// What is still to come on standard output of a program that ends.
+    pub(crate) fn stdout_until_end(&mut self) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.stdout.recv_timeout(PATIENCE) {
+            seen.push(line);
+        }
+        seen
+    }
+
     /// Sends a signal, such as TERM.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());

@@ -23,6 +23,56 @@ fn starts_and_stops_gracefully() {
     assert!(place.path("heliostat.db").exists() && place.path("heliostat.db.key").exists());
 }
 
+/// What is behind `/sign-in?link=` in a text.
+fn code(text: &str) -> &str {
+    let (_, rest) = text.split_once("/sign-in?link=").unwrap();
+    rest.split([' ', '\n', '"']).next().unwrap()
+}
+
+#[test]
+fn whoever_starts_it_first_is_given_a_link_to_sign_in() {
+    let mut place = Place::new();
+    let (mut server, url) = place.serve();
+    let line = server.stdout_line(|line| line.contains("/sign-in?link="));
+    assert!(
+        line.trim().starts_with(&format!("{url}/sign-in?link=hsl_")),
+        "{line}"
+    );
+    let listed = place.json(&["admin-token", "list"]);
+    assert_eq!(
+        (&listed[0]["name"], listed.as_array().unwrap().len()),
+        (&"first sign-in".into(), 1)
+    );
+    assert!(!listed.to_string().contains(code(&line)));
+
+    let made = place.json(&["admin-token", "create", "--name", "laptop"]);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    // Once somebody can sign in, links are made on demand alone, beside the database or from elsewhere.
+    let (mut server, url) = place.serve();
+    let here = place.ok(&["admin-token", "link", "--name", "phone"]);
+    assert!(
+        here.starts_with("http://127.0.0.1:8080/sign-in?link=hsl_"),
+        "{here}"
+    );
+    place.set("NO_PROXY", "*");
+    place.set("HELIOSTAT_SERVER", &url);
+    place.set("HELIOSTAT_ADMIN_TOKEN", made["token"].as_str().unwrap());
+    let there = place.ok(&["admin-token", "link", "--name", "phone", "--read-only"]);
+    assert!(
+        there.starts_with(&format!("{url}/sign-in?link=hsl_")),
+        "{there}"
+    );
+    assert_ne!(code(&here), code(&there));
+    server.signal("TERM");
+    assert!(
+        !server
+            .stdout_until_end()
+            .iter()
+            .any(|line| line.contains("link="))
+    );
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {

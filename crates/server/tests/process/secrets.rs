@@ -29,6 +29,7 @@ const COMMANDS: &[&[&str]] = &[
     &["device"],
     &["user"],
     &["admin-token", "create"],
+    &["admin-token", "link"],
     &["webhook", "add"],
     &["import", "devices"],
     &["export", "devices"],

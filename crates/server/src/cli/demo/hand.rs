@@ -27,11 +27,12 @@ pub(super) fn explain(stage: &Stage, screen: &Screen) -> Result<(), Failure> {
          or to the interest with this program:\n\n\
          echo '{}' | \\\n  {} publish --server {url} --instance {instance} \\\n  \
          --secret-key {key} \\\n  --interest {INTEREST} --payload -\n\n\
-         or in a browser: {url}/ (admin token {})\n\n\
+         or in a browser (later with the admin token {}):\n\n{}\n\n\
          What arrives is shown here. Ctrl-C ends the demo.\n",
         payload("Hello", "from the command line"),
         program().display(),
         stage.admin_token,
+        stage.link,
     ))
 }
 

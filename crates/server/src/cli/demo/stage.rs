@@ -13,6 +13,7 @@ use server::admin::actor::Actor;
 use server::admin::credentials;
 use server::admin::error::AdminError;
 use server::admin::instances::{self, New};
+use server::admin::links;
 use server::admin::tokens;
 use server::app::App;
 use server::config::{Config, MASTER_KEY_VARIABLE, Overrides};
@@ -30,7 +31,9 @@ const USUAL_PORT: u16 = 8080;
 pub(super) struct Stage {
     pub(super) emulators: Emulators,
     pub(super) instance: Made,
-    /// What the dashboard is signed in to with.
+    /// What signs a browser in to the dashboard, once.
+    pub(super) link: String,
+    /// What the dashboard is signed in to with later.
     pub(super) admin_token: String,
     app: App,
     // Dropped last.
@@ -64,10 +67,11 @@ impl Stage {
 
         screen.step("An instance, with what its gateways want to see")?;
         let instance = make_instance(&app, &emulators, screen).await?;
-        let admin_token = make_admin_token(&app).await?;
+        let (link, admin_token) = make_ways_in(&app).await?;
         Ok(Self {
             emulators,
             instance,
+            link,
             admin_token,
             app,
             _place: place,
@@ -133,18 +137,24 @@ fn usual_or_free() -> SocketAddr {
     }
 }
 
-async fn make_admin_token(app: &App) -> Result<String, Failure> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::new(format!("the demo's admin token: {error}"));
+/// A link that signs a browser in, and the admin token for later.
+async fn make_ways_in(app: &App) -> Result<(String, String), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("nobody can sign in to the demo: {error}"))
+    };
+    let (admin, actor) = (app.admin(), Actor::CommandLine);
+    let name = AdminTokenName::parse("demo").map_err(|error| failed(&error))?;
+    let link = links::create(admin, &actor, app.url(), name.clone(), Scope::FULL).await;
     let new = tokens::New {
-        name: AdminTokenName::parse("demo").map_err(|error| failed(&error))?,
+        name,
         scope: Scope::FULL,
         expires_at: None,
     };
-    let created = tokens::create(app.admin(), &Actor::CommandLine, new).await;
-    created
-        .map(|created| created.token)
-        .map_err(|error| failed(&error))
+    let token = tokens::create(admin, &actor, new).await;
+    match (link, token) {
+        (Ok(link), Ok(created)) => Ok((link.url, created.token)),
+        (Err(error), _) | (_, Err(error)) => Err(failed(&error)),
+    }
 }
 
 /// The instance of the demo.

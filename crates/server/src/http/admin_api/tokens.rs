@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::Object;
 use super::access::Full;
+use crate::admin::links::{self, Link};
 use crate::admin::tokens::{self, CreatedToken, New, Token};
 use crate::http::Api;
 use crate::http::error::ApiError;
@@ -83,14 +84,7 @@ pub(crate) async fn create(
     Full { actor }: Full,
     JsonObject(mut fields): Object,
 ) -> Result<Response, ApiError> {
-    let name = AdminTokenName::parse(fields.text("name")?)
-        .map_err(|error| ApiError::field("name", error.to_string()))?;
-    let right = match fields.optional_text("may")? {
-        None => Right::Write,
-        Some(word) => {
-            Right::parse(&word).ok_or_else(|| ApiError::field("may", "must be read or write"))?
-        }
-    };
+    let name = name(&mut fields)?;
     let expires_at = match fields.optional_text("expiresAt")? {
         None => None,
         Some(text) => Some(
@@ -98,13 +92,69 @@ pub(crate) async fn create(
                 .ok_or_else(|| ApiError::field("expiresAt", "must be a time as RFC 3339 has it"))?,
         ),
     };
-    let reach = reach(&mut fields)?;
     let new = New {
         name,
-        scope: Scope { reach, right },
+        scope: scope(&mut fields)?,
         expires_at,
     };
     Ok(json(&tokens::create(api.admin(), &actor, new).await?))
+}
+
+/// A sign-in link to be made.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "described here, parsed by hand")]
+pub(super) struct NewLink {
+    /// What people call who signs in by it: 1 to 100 bytes.
+    name: String,
+    /// The UUIDs of the instances that it is for; all without.
+    #[schema(max_items = 100)]
+    instances: Option<Vec<String>>,
+    /// `read`, or `write` for reading and writing; `write` without.
+    may: Option<String>,
+}
+
+/// `POST`.
+#[utoipa::path(
+    post,
+    path = "/admin_api/v1/admin-tokens/links",
+    tag = "Admin API: tokens",
+    operation_id = "admin_create_link",
+    summary = "Make a link that signs a browser in to the dashboard: once, within 15 minutes, for seven days at most",
+    request_body = NewLink,
+    responses(
+        (status = 200, body = Link, description = "The only answer that has the link"),
+        (status = 400, body = Refusal),
+        (status = 401, body = Refusal),
+        (status = 403, body = Refusal),
+        (status = 409, body = Refusal, description = "There are too many tokens"),
+    )
+)]
+pub(crate) async fn link(
+    State(api): State<Api>,
+    Full { actor }: Full,
+    JsonObject(mut fields): Object,
+) -> Result<Response, ApiError> {
+    let (name, scope) = (name(&mut fields)?, scope(&mut fields)?);
+    let url = &api.shared.public_url;
+    let made = links::create(api.admin(), &actor, url, name, scope).await?;
+    Ok(json(&made))
+}
+
+fn name(fields: &mut Fields) -> Result<AdminTokenName, ApiError> {
+    AdminTokenName::parse(fields.text("name")?)
+        .map_err(|error| ApiError::field("name", error.to_string()))
+}
+
+fn scope(fields: &mut Fields) -> Result<Scope, ApiError> {
+    let right = match fields.optional_text("may")? {
+        None => Right::Write,
+        Some(word) => {
+            Right::parse(&word).ok_or_else(|| ApiError::field("may", "must be read or write"))?
+        }
+    };
+    let reach = reach(fields)?;
+    Ok(Scope { reach, right })
 }
 
 fn reach(fields: &mut Fields) -> Result<Reach, ApiError> {

@@ -70,7 +70,9 @@ async fn every_call_that_changes_something_is_written_down() {
 fn body_for(method: &Method, path: &str) -> Value {
     let end = path.rsplit('/').next().unwrap();
     match (method.as_str(), end) {
-        ("POST" | "PATCH", "instances" | "admin-tokens" | "{instance}") => json!({"name": "x"}),
+        ("POST" | "PATCH", "instances" | "admin-tokens" | "links" | "{instance}") => {
+            json!({"name": "x"})
+        }
         ("POST", "publishes") => json!({"interests": ["a"], "fcm": {"data": {}}}),
         ("PUT", "apns") => emulated().0,
         ("PUT", "fcm") => emulated().1,

@@ -90,7 +90,8 @@ impl Run<'_> {
 
     /// The cookies of somebody who signed in, who alone is given them.
     async fn sign_in(&mut self) -> String {
-        let page = self.request(Method::GET, "/sign-in").send().await.unwrap();
+        let link = format!("/sign-in?link={}", self.sign_in_code);
+        let page = self.request(Method::GET, &link).send().await.unwrap();
         let form = cookies(&page);
         let page = page.text().await.unwrap();
         let (_, rest) = page.split_once("name=\"form_token\" value=\"").unwrap();

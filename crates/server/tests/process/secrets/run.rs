@@ -19,7 +19,7 @@ use super::haystack::{Haystack, Needle, Where};
 use crate::program::{Server, dry, heliostat};
 
 /// How many secrets there are in a run.
-pub(crate) const SECRETS: usize = 20;
+pub(crate) const SECRETS: usize = 21;
 pub(super) const INSTANCE: &str = "3f1d2b3c-5f0f-4a55-8f0e-0d4c1b1f9a37";
 pub(super) const SECRET_KEY: &str = "QkV6nE8vTzYw1mJxR5cLhU3sA0pDgF7i";
 const APNS_TOKEN: &str = "5ec4e70000112233445566778899aabbccddeeff00112233445566778899aabb";
@@ -44,6 +44,8 @@ pub(crate) struct Run<'a> {
     pub(super) heap: Haystack,
     needles: Vec<Needle>,
     pub(super) admin_token: String,
+    /// What the sign-in page is asked for with a link.
+    pub(super) sign_in_code: String,
     pub(super) beams_token: String,
     pub(super) device: String,
     master: Keyring,
@@ -92,6 +94,7 @@ impl<'a> Run<'a> {
                 Needle::new("user", USER.as_bytes(), NOT_WRITTEN),
             ],
             admin_token: String::new(),
+            sign_in_code: String::new(),
             beams_token: String::new(),
             device: String::new(),
             master: Keyring::from_base64(&master_key).unwrap(),
@@ -153,6 +156,13 @@ impl<'a> Run<'a> {
             .unwrap();
         let token: Value = serde_json::from_slice(&token.stdout).unwrap();
         self.admin_token = token["token"].as_str().unwrap().to_owned();
+        let link = heliostat(&self.env)
+            .args(["admin-token", "link", "--name", "me", "--json"])
+            .output()
+            .unwrap();
+        let link: Value = serde_json::from_slice(&link.stdout).unwrap();
+        let (_, code) = link["url"].as_str().unwrap().split_once("link=").unwrap();
+        self.sign_in_code = code.to_owned();
         let token = heliostat(&self.env)
             .args(["token", "--instance", INSTANCE, USER])
             .output()
@@ -161,6 +171,7 @@ impl<'a> Run<'a> {
         let signature = self.beams_token.rsplit('.').next().unwrap();
         self.needles.extend([
             Needle::new("admin token", self.admin_token.as_bytes(), EVERYWHERE),
+            Needle::new("sign-in code", self.sign_in_code.as_bytes(), EVERYWHERE),
             Needle::new("Beams token", signature.as_bytes(), EVERYWHERE),
         ]);
     }

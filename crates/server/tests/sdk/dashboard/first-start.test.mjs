@@ -1,4 +1,5 @@
-// The first start in a real Firefox: from an empty server to a notification that was opened, by clicking alone.
+// The first start in a real Firefox: from an empty server, and nothing but what it prints, to a notification that was opened, by
+// clicking alone.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -14,7 +15,7 @@ describe('the first start in Firefox', () => {
   let tab;
 
   before(async () => {
-    heliostat = await Heliostat.start();
+    heliostat = await Heliostat.startEmpty();
     firefox = await Firefox.start(heliostat.emulators.browserUrl);
     await firefox.permitNotifications(heliostat.url);
   });
@@ -27,15 +28,17 @@ describe('the first start in Firefox', () => {
   const click = (page, selector) => page.call((wanted) => document.querySelector(wanted).click(), selector);
   const says = (page, selector) => page.call((wanted) => document.querySelector(wanted)?.textContent ?? '', selector);
 
-  it('makes an instance and leads on', async () => {
-    tab = await firefox.open(`${heliostat.url}/`);
-    await has(tab, '#token');
-    const token = await heliostat.adminToken();
-    await tab.call((value) => {
-      document.querySelector('#token').value = value;
-      document.querySelector('main form').requestSubmit();
-    }, token);
+  it('signs in by the link that the server printed, and makes an instance', async () => {
+    const link = await heliostat.signInLink();
+    assert.ok(link.startsWith(`${heliostat.url}/`));
+    // What looks at links, as messengers do, leaves it good.
+    assert.equal((await fetch(link)).status, 200);
+    tab = await firefox.open(link);
+    await has(tab, 'input[name="link"]');
+    await click(tab, 'main form button');
     await has(tab, '#name');
+    const stranger = await (await fetch(link)).text();
+    assert.match(stranger, /This link counts no more/);
     await tab.call(() => {
       document.querySelector('#name').value = 'My first app';
       document.querySelector('form[action="/instances"]').requestSubmit();

@@ -81,10 +81,19 @@ export class Heliostat {
   instanceId = randomUUID();
   secretKey = randomBytes(32).toString('hex').toUpperCase();
 
-  static async start() {
+  static start() {
+    return Heliostat.#begin(true);
+  }
+
+  /** A server as somebody finds it who has only the program: no instance, nobody who can sign in. */
+  static startEmpty() {
+    return Heliostat.#begin(false);
+  }
+
+  static async #begin(furnished) {
     const heliostat = new Heliostat();
     try {
-      await heliostat.#start();
+      await heliostat.#start(furnished);
     } catch (error) {
       await heliostat.stop();
       throw error;
@@ -92,7 +101,7 @@ export class Heliostat {
     return heliostat;
   }
 
-  async #start() {
+  async #start(furnished) {
     this.#directory = await mkdtemp(join(tmpdir(), 'heliostat-sdk-'));
     this.#emulators = await Emulators.start(join(this.#directory, 'emulators'));
     this.#env = {
@@ -100,7 +109,7 @@ export class Heliostat {
       ...this.#emulators.env,
       HELIOSTAT_DATABASE: `sqlite:${join(this.#directory, 'heliostat.db')}`,
     };
-    await this.#createInstance();
+    if (furnished) await this.#createInstance();
     await this.#serve('127.0.0.1:0');
   }
 
@@ -121,6 +130,11 @@ export class Heliostat {
     await this.command('credential', 'set', 'apns', '--instance', instance, ...apnsKey);
     const account = ['--service-account', EMULATOR_SERVICE_ACCOUNT_FILE];
     await this.command('credential', 'set', 'fcm', '--instance', instance, ...account);
+  }
+
+  /** The link that it printed at its start, for a server into which nobody can sign in. */
+  signInLink() {
+    return until('a sign-in link', () => this.#server.answer.match(/http:\S+\/sign-in\?link=\S+/)?.[0]);
   }
 
   /** Ends the server and starts it anew at the same address. */
