@@ -49,7 +49,7 @@ impl Day {
 
 /// On which days one device was active, as it is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Activity {
+pub struct Activity {
     /// The last day; 0 for none.
     pub(crate) last: i64,
     /// A bit for each day back from the last one, which has the least.
@@ -66,6 +66,13 @@ impl Activity {
             last: self.last.max(today.0),
             days: ((self.days << passed) | 1) & kept,
         }
+    }
+
+    /// The days, the newest first.
+    pub fn on(self) -> impl Iterator<Item = Day> {
+        (0..ACTIVE_DAYS)
+            .filter(move |back| self.days & (1 << back) != 0)
+            .map(move |back| Day(self.last).earlier(back))
     }
 
     /// Whether the device was active on any of these days.

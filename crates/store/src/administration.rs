@@ -14,11 +14,15 @@ use domain::instance::{InstanceId, InstanceName};
 use domain::interest::InterestName;
 use domain::publish::PublishId;
 use domain::user::UserId;
+use domain::webhook::{EventType, WebhookId};
+use uuid::Uuid;
 
 use crate::StoreError;
+use crate::activity::Activity;
 use crate::devices::DeviceRecord;
 use crate::lookup::{Failed, PublishCursor};
 use crate::publishes::EventKind;
+use crate::webhooks::RequestState;
 
 /// How many admin tokens there may be.
 pub const ADMIN_TOKENS_MAX: usize = 1000;
@@ -131,6 +135,8 @@ pub struct ListedDevice {
     pub device: DeviceRecord,
     /// Since when it belongs to its user; `None` without one, or where that was before it was written down.
     pub bound_at: Option<Timestamp>,
+    /// On which days it was active.
+    pub active: Activity,
 }
 
 /// A user in a list.
@@ -176,13 +182,32 @@ pub struct PublishTrace {
     pub events: Vec<ReportedEvent>,
 }
 
+/// How many requests to webhooks that name a user are told of.
+pub const TRACED_REQUESTS_MAX: usize = 1000;
+
+/// A request to a webhook that names a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedRequest {
+    /// The webhook. Nobody knows the one that queues for publishes by its id.
+    pub webhook: WebhookId,
+    /// `Webhook-Request-ID-UUID`.
+    pub id: Uuid,
+    /// What it tells of.
+    pub event: EventType,
+    /// Where it is.
+    pub state: RequestState,
+    /// When it was first claimed; `None` while it was not.
+    pub created_at: Option<Timestamp>,
+}
+
 /// What some publishes have of a user, and requests to webhooks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TracePage {
     /// Those that have anything, the newest first.
     pub publishes: Vec<PublishTrace>,
-    /// How many requests to webhooks name the user, on the first page; none on others.
-    pub webhook_requests: u64,
+    /// Requests to webhooks that name the user, in the order in which they were queued, at most [`TRACED_REQUESTS_MAX`]; on the
+    /// first page alone.
+    pub webhook_requests: Vec<TracedRequest>,
     /// Where to go on; `None` at the end.
     pub next: Option<PublishCursor>,
 }

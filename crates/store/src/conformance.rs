@@ -264,6 +264,7 @@ macro_rules! store_conformance {
                 traces_are_told,
                 a_forgotten_user_leaves_no_trace,
                 a_forgotten_user_is_in_no_webhook_and_no_trail,
+                what_a_publish_brought_goes_with_its_names_and_its_payload,
                 sums_outlive_a_forgotten_user,
                 a_forgotten_user_gets_nothing_that_was_scheduled,
                 payloads_are_pruned_alone,

@@ -1,24 +1,22 @@
-//! Users: list them, look one up, delete, forget or export one.
+//! Users: list them, look one up, delete or forget one. What there is of one is told by [`export`].
 //!
 //! To delete a user removes the user's devices, as an app's backend can. To forget one removes every trace: what was published
 //! to the user, what came of it, what the user's devices reported.
+
+pub mod export;
 
 use domain::device::DeviceOrdinal;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use domain::user::UserId;
 use serde::Serialize;
-use serde_json::Value;
-use store::administration::{
-    AuditFilter, DeviceFilter, Forgotten, ListedUser, PublishTrace, TracePage,
-};
-use store::lookup::PublishCursor;
+use store::administration::{AuditFilter, DeviceFilter, Forgotten, ListedUser, TracePage};
 use utoipa::ToSchema;
 
 use super::Admin;
 use super::actor::{Actor, Deed};
 use super::audit::Entry;
-use super::devices::{self, DeviceInFull, DeviceInList};
+use super::devices::{self, DeviceInList};
 use super::error::AdminError;
 
 /// More devices than a user can have.
@@ -102,72 +100,6 @@ pub struct ForgottenUser {
     pub scrubbed: bool,
 }
 
-/// What one publish has of a user.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Trace {
-    /// The id of the publish.
-    pub publish_id: String,
-    /// When it was accepted.
-    #[schema(format = "date-time")]
-    pub accepted_at: String,
-    /// Whether it names the user.
-    pub named: bool,
-    /// The values that the user had in it.
-    #[schema(value_type = Option<Object>)]
-    pub values: Option<Value>,
-    /// How many deliveries to the user's devices a gateway took, and how many failed, where that was counted.
-    pub accepted: Option<u64>,
-    /// See `accepted`.
-    pub failed: Option<u64>,
-    /// Deliveries that failed.
-    pub failures: Vec<TracedFailure>,
-    /// What the user's devices reported.
-    pub events: Vec<TracedEvent>,
-}
-
-/// A delivery to a user's device that failed.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct TracedFailure {
-    /// The device's id.
-    pub device: String,
-    /// What happened.
-    pub outcome: &'static str,
-    /// Why.
-    pub reason: String,
-    /// When.
-    #[schema(format = "date-time")]
-    pub at: String,
-}
-
-/// What a user's device reported.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct TracedEvent {
-    /// The device's id.
-    pub device: String,
-    /// `delivery` or `open`.
-    pub event: &'static str,
-    /// When, by the device's own clock.
-    #[schema(format = "date-time")]
-    pub at: String,
-}
-
-/// Data of a user: the devices and the audit log on the first page, publishes on every one.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Export {
-    /// The user's id.
-    pub user: String,
-    /// The user's devices with their interests.
-    pub devices: Vec<DeviceInFull>,
-    /// What publishes have of the user, the newest first.
-    pub publishes: Vec<Trace>,
-    /// What was done to the user by people who manage.
-    pub audit: Vec<Entry>,
-    /// Where it goes on; null at the end.
-    pub next_cursor: Option<String>,
-}
-
 impl User {
     /// What is shown of a user.
     pub fn of(listed: &ListedUser) -> Self {
@@ -176,39 +108,6 @@ impl User {
             devices: listed.devices,
             bound_since: listed.bound_at.map(|at| at.to_string()),
             last_seen: listed.registered_at.to_string(),
-        }
-    }
-}
-
-impl Trace {
-    fn of(trace: &PublishTrace) -> Self {
-        let values = trace.values.as_deref().map(serde_json::from_str);
-        Self {
-            publish_id: trace.publish.to_string(),
-            accepted_at: trace.accepted_at.to_string(),
-            named: trace.named,
-            values: values.transpose().unwrap_or_default(),
-            accepted: trace.outcome.map(|(accepted, _)| accepted),
-            failed: trace.outcome.map(|(_, failed)| failed),
-            failures: trace
-                .failures
-                .iter()
-                .map(|failed| TracedFailure {
-                    device: failed.device.to_string(),
-                    outcome: failed.outcome.as_str(),
-                    reason: failed.reason.clone().into_owned(),
-                    at: failed.at.to_string(),
-                })
-                .collect(),
-            events: trace
-                .events
-                .iter()
-                .map(|event| TracedEvent {
-                    device: event.device.to_string(),
-                    event: event.kind.as_str(),
-                    at: event.at.to_string(),
-                })
-                .collect(),
         }
     }
 }
@@ -240,7 +139,7 @@ impl Traces {
 
     fn count(&mut self, page: &TracePage) {
         let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        self.webhook_requests += page.webhook_requests;
+        self.webhook_requests += length(page.webhook_requests.len());
         for trace in &page.publishes {
             self.names += u64::from(trace.named);
             self.outcomes += u64::from(trace.outcome.is_some());
@@ -370,40 +269,4 @@ async fn entries(
     };
     let found = admin.store.audit_page(filter, None, ENTRIES_MAX).await?;
     Ok(found.iter().map(Entry::of).collect())
-}
-
-/// A page of the data of a user. That it was asked for is written down once, with the first page.
-pub async fn export(
-    admin: &Admin,
-    actor: &Actor,
-    instance: InstanceId,
-    user: UserId,
-    after: Option<PublishCursor>,
-) -> Result<Export, AdminError> {
-    let (mut devices, mut audit) = (Vec::new(), Vec::new());
-    if after.is_none() {
-        let deed = Deed::new("user.export").at(instance).to(user.clone());
-        let read = async {
-            let (filter, from) = (DeviceFilter::User(user.clone()), DeviceOrdinal::default());
-            Ok(admin
-                .store
-                .list_devices(instance, filter, from, DEVICES_MAX)
-                .await?)
-        };
-        for listed in admin.audited(actor, deed, read).await? {
-            devices.push(devices::show(admin, instance, listed.device.id).await?);
-        }
-        audit = entries(admin, instance, &user).await?;
-    }
-    let page = admin
-        .store
-        .user_traces(instance, user.clone(), after)
-        .await?;
-    Ok(Export {
-        user: user.as_str().to_owned(),
-        devices,
-        publishes: page.publishes.iter().map(Trace::of).collect(),
-        audit,
-        next_cursor: page.next.map(|cursor| cursor.0.to_string()),
-    })
 }

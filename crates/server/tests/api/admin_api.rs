@@ -3,6 +3,7 @@
 mod audit_log;
 mod credentials;
 mod devices;
+mod export;
 mod insights;
 mod instances;
 mod privacy;

@@ -5,7 +5,7 @@ mod raw;
 mod reply;
 mod sdk;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use domain::clock::{ManualClock, Timestamp};
@@ -103,6 +103,11 @@ impl Server {
             client: client(),
             folder: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// The file of the database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("heliostat.db")
     }
 
     /// The files of the database that have these bytes in them.

@@ -10,6 +10,7 @@ use domain::instance::InstanceId;
 use super::world::*;
 use crate::Store;
 use crate::activity::{ACTIVE_DAYS, Day, Days, DeviceCounts, WantedDevices};
+use crate::administration::DeviceFilter;
 use crate::devices::{Bound, Changed};
 use crate::publishes::{Event, EventKind, Recorded};
 
@@ -103,6 +104,10 @@ pub async fn a_device_is_active_on_the_days_on_which_it_shows(store: Arc<dyn Sto
     assert_eq!(reported, [Recorded::Repeated]);
     let expected = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18];
     assert_eq!(days_of(&store, instance).await, expected);
+    let all = store.list_devices(instance, DeviceFilter::All, DeviceOrdinal(0), 10);
+    let mut listed: Vec<Day> = all.await.unwrap()[0].active.on().collect();
+    listed.reverse();
+    assert_eq!(listed, expected.map(day));
 
     // Nobody else may make it active.
     let refused = store.bind_user(instance, id, user("bob"), 10, on(20));

@@ -211,6 +211,7 @@ impl Administration for MemoryStore {
             for number in &old {
                 if let Some(row) = state.publishes.rows.get_mut(number) {
                     row.has_payload = false;
+                    row.webhook = None;
                 }
             }
             old.len() as u64
@@ -223,6 +224,7 @@ impl Administration for MemoryStore {
             for number in &old {
                 if let Some(row) = state.publishes.rows.get_mut(number) {
                     row.has_names = false;
+                    row.webhook = None;
                     row.named.clear();
                     row.users.clear();
                     row.failures.values_mut().for_each(|one| one.user = None);
@@ -261,6 +263,7 @@ impl State {
                 registered_at: device.registered_at,
             },
             bound_at: device.bound_at,
+            active: device.activity,
         }
     }
 
@@ -354,8 +357,8 @@ impl State {
         TracePage {
             publishes: traces.collect(),
             webhook_requests: match after {
-                None => self.requests_of(instance, user).len() as u64,
-                Some(_) => 0,
+                None => self.traced_requests(instance, user),
+                Some(_) => Vec::new(),
             },
             next: None,
         }
@@ -464,36 +467,5 @@ impl State {
             row.forget(user, user_number, &devices, &mut forgotten);
         }
         forgotten
-    }
-}
-
-impl PublishRow {
-    fn forget(
-        &mut self,
-        user: &UserId,
-        user_number: Option<i64>,
-        devices: &[i64],
-        forgotten: &mut Forgotten,
-    ) {
-        let mut numbers: Vec<i64> = user_number.into_iter().collect();
-        let own = self.named.iter().filter(|(name, _)| name == user);
-        numbers.extend(own.filter_map(|(_, number)| *number));
-        let before = self.named.len();
-        self.named.retain(|(name, _)| name != user);
-        forgotten.names += (before - self.named.len()) as u64;
-        if let Some(Audience::Users(users)) = &mut self.scheduled {
-            forgotten.names += u64::from(users.remove(user));
-        }
-        for number in numbers {
-            forgotten.outcomes += u64::from(self.users.remove(&number).is_some());
-        }
-        let before = self.failures.len();
-        self.failures
-            .retain(|_, failed| failed.user.as_ref() != Some(user));
-        forgotten.failures += (before - self.failures.len()) as u64;
-        let before = self.events.len();
-        self.events
-            .retain(|(_, device), _| !devices.contains(device));
-        forgotten.events += (before - self.events.len()) as u64;
     }
 }

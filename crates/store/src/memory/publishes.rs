@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Recipient};
-use domain::user::UserOrdinal;
+use domain::publish::Audience;
+use domain::user::{UserId, UserOrdinal};
 
 use super::state::{PublishRow, State};
+use crate::administration::Forgotten;
 use crate::insights::hour_of;
 use crate::lookup::PublishState;
 use crate::publishes::{
@@ -231,4 +233,39 @@ fn cut(before: i64, last: i64, plan: Plan) -> Vec<(i64, i64)> {
         cursor = end;
     }
     ranges
+}
+
+impl PublishRow {
+    /// Removes a user, who has these devices.
+    pub(super) fn forget(
+        &mut self,
+        user: &UserId,
+        user_number: Option<i64>,
+        devices: &[i64],
+        forgotten: &mut Forgotten,
+    ) {
+        let mut numbers: Vec<i64> = user_number.into_iter().collect();
+        let own = self.named.iter().filter(|(name, _)| name == user);
+        numbers.extend(own.filter_map(|(_, number)| *number));
+        let (before, names) = (self.named.len(), forgotten.names);
+        self.named.retain(|(name, _)| name != user);
+        forgotten.names += (before - self.named.len()) as u64;
+        if let Some(Audience::Users(users)) = &mut self.scheduled {
+            forgotten.names += u64::from(users.remove(user));
+        }
+        if forgotten.names > names {
+            self.webhook = None;
+        }
+        for number in numbers {
+            forgotten.outcomes += u64::from(self.users.remove(&number).is_some());
+        }
+        let before = self.failures.len();
+        self.failures
+            .retain(|_, failed| failed.user.as_ref() != Some(user));
+        forgotten.failures += (before - self.failures.len()) as u64;
+        let before = self.events.len();
+        self.events
+            .retain(|(_, device), _| !devices.contains(device));
+        forgotten.events += (before - self.events.len()) as u64;
+    }
 }

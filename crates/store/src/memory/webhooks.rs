@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::MemoryStore;
 use super::state::{Claim, State};
 use crate::StoreError;
+use crate::administration::{TRACED_REQUESTS_MAX, TracedRequest};
 use crate::publishes::{Fence, Lease, Settled};
 use crate::sealing::{SealedPlace, SealedRow};
 use crate::webhooks::{
@@ -134,6 +135,21 @@ impl State {
         let rows = self.requests.rows.iter();
         let found = rows.filter(|(_, row)| is_own(row) && names(row));
         found.map(|(number, _)| *number).collect()
+    }
+
+    pub(super) fn traced_requests(&self, instance: i64, user: &UserId) -> Vec<TracedRequest> {
+        let found = self.requests_of(instance, user).into_iter();
+        let traced = found.filter_map(|number| {
+            let row = self.requests.rows.get(&number)?;
+            Some(TracedRequest {
+                webhook: self.webhooks.rows.get(&row.webhook)?.record.id,
+                id: row.id,
+                event: row.event,
+                state: row.state,
+                created_at: row.created_at,
+            })
+        });
+        traced.take(TRACED_REQUESTS_MAX).collect()
     }
 
     fn remove_webhook(&mut self, number: i64) {

@@ -111,7 +111,8 @@ pub(super) async fn find(
     let (numbers, next) = activity::found(&seen, wanted, limit, LOOKED_MAX);
     let rows = session
         .rows(
-            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at
+            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at,
+                d.active_on, d.active_days
                FROM devices d LEFT JOIN users u ON u.instance = d.instance AND u.user_number = d.user_number
               WHERE d.instance = $1 AND d.device = ANY($2) ORDER BY d.device",
             &[&instance, &numbers],

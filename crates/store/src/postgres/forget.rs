@@ -173,7 +173,7 @@ pub(super) async fn traces(
     let mut events = events(session, instance, all, &numbers.devices).await?;
     let mut page = TracePage::default();
     if after.is_none() {
-        page.webhook_requests = webhooks::of_user(session, instance, user).await?;
+        page.webhook_requests = webhooks::traced(session, instance, user).await?;
     }
     for (number, id, accepted_at) in &some.publishes {
         let by_name = named.get(number);
@@ -345,11 +345,16 @@ pub(super) async fn piece(
     let (instance, all) = (numbers.instance, some.numbers.as_slice());
     let mut forgotten = Forgotten::default();
     let mut known: Vec<i64> = numbers.user.into_iter().collect();
+    // The bodies of requests that publishes brought along have their users, too.
+    let mut naming = Vec::new();
     for (publish, mut named) in named(session, instance, all, user).await? {
         let before = named.len();
         known.extend(number_in(&named, user));
         named.retain(|(name, _)| name != user);
-        forgotten.names += u64::try_from(before - named.len()).unwrap_or_default();
+        if named.len() < before {
+            forgotten.names += u64::try_from(before - named.len()).unwrap_or_default();
+            naming.push(publish);
+        }
         session
             .execute(
                 "UPDATE payloads SET users = $3 WHERE instance = $1 AND publish = $2",
@@ -361,7 +366,10 @@ pub(super) async fn piece(
         let Audience::Users(mut users) = audience else {
             continue;
         };
-        forgotten.names += u64::from(users.remove(user));
+        if users.remove(user) {
+            forgotten.names += 1;
+            naming.push(publish);
+        }
         let audience = serde_json::json!(Audience::Users(users)).to_string();
         session
             .execute(
@@ -370,6 +378,12 @@ pub(super) async fn piece(
             )
             .await?;
     }
+    session
+        .execute(
+            "DELETE FROM publish_webhooks WHERE instance = $1 AND publish = ANY($2)",
+            &[&instance, &naming],
+        )
+        .await?;
     forgotten.names += session
         .execute(
             "DELETE FROM listed WHERE user_id = $2 AND list IN (SELECT list FROM lists WHERE publish = ANY($1))",
@@ -388,23 +402,34 @@ pub(super) async fn piece(
             &[&instance, &all, &user.as_str()],
         )
         .await?;
+    forgotten.events = remove_events(session, numbers, all).await?;
+    let next = some.numbers.last().filter(|_| !some.is_last).copied();
+    Ok((next, forgotten))
+}
+
+/// Removes what the devices reported of these publishes. How often they did.
+async fn remove_events(
+    session: &Session,
+    numbers: &Numbers,
+    publishes: &[i64],
+) -> Result<u64, Fault> {
     let devices: Vec<i64> = numbers.devices.iter().map(|(number, _)| *number).collect();
+    let mut removed = 0;
     for kind in KINDS {
-        forgotten.events += session
+        removed += session
             .execute(
                 "DELETE FROM events WHERE instance = $1 AND publish = ANY($2) AND kind = $3 AND device = ANY($4)",
-                &[&instance, &all, &kind.as_str(), &devices],
+                &[&numbers.instance, &publishes, &kind.as_str(), &devices],
             )
             .await?;
     }
-    let next = some.numbers.last().filter(|_| !some.is_last).copied();
-    Ok((next, forgotten))
+    Ok(removed)
 }
 
 /// Cleans away the rows that were deleted or replaced. What the write-ahead log and its copies have of them is for whoever runs
 /// the server to let go of.
 pub(super) async fn scrub(session: &Session) -> Result<(), Fault> {
     session
-        .batch("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit, trail, webhook_requests")
+        .batch("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit, trail, webhook_requests, publish_webhooks")
         .await
 }

@@ -9,13 +9,14 @@ use tokio_postgres::Row;
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
 use super::{columns, devices, instances};
+use crate::activity::Activity;
 use crate::administration::{DeviceFilter, ListedDevice, ListedUser};
 use crate::devices::DeviceRecord;
 
 /// Behind every other character.
 const LAST: char = char::MAX;
 
-/// Reads `device, id, platform, user, metadata, created_at, registered_at, bound_at`.
+/// Reads `device, id, platform, user, metadata, created_at, registered_at, bound_at, active_on, active_days`.
 pub(super) fn read(row: &Row) -> Result<ListedDevice, Fault> {
     let platform = columns::platform(row.at(2)?)?;
     let user: Option<String> = row.at(3)?;
@@ -30,6 +31,10 @@ pub(super) fn read(row: &Row) -> Result<ListedDevice, Fault> {
             registered_at: Timestamp::from_millis(row.at(6)?),
         },
         bound_at: bound_at.map(Timestamp::from_millis),
+        active: Activity {
+            last: row.at(8)?,
+            days: row.at(9)?,
+        },
     })
 }
 
@@ -45,19 +50,22 @@ pub(super) async fn devices(
     };
     let (sql, name) = match filter {
         DeviceFilter::All => (
-            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at
+            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at,
+                    d.active_on, d.active_days
                FROM devices d LEFT JOIN users u ON u.instance = d.instance AND u.user_number = d.user_number
               WHERE d.instance = $1 AND d.device > $2 AND $4::text IS NULL ORDER BY d.device LIMIT $3",
             None,
         ),
         DeviceFilter::User(user) => (
-            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at
+            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at,
+                    d.active_on, d.active_days
                FROM users u JOIN devices d ON d.instance = u.instance AND d.user_number = u.user_number
               WHERE u.instance = $1 AND u.id = $4 AND d.device > $2 ORDER BY d.device LIMIT $3",
             Some(user.as_str()),
         ),
         DeviceFilter::Interest(interest) => (
-            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at
+            "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at,
+                    d.active_on, d.active_days
                FROM interests i JOIN subscriptions s ON s.instance = i.instance AND s.interest = i.interest
                     JOIN devices d ON d.instance = s.instance AND d.device = s.device
                     LEFT JOIN users u ON u.instance = d.instance AND u.user_number = d.user_number

@@ -74,7 +74,9 @@ pub(super) async fn payloads(
                     WHERE finished_at IS NOT NULL AND has_payload = 1 AND finished_at < $1
                     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED),
                   emptied AS (UPDATE payloads p SET payloads = '{}' FROM old
-                    WHERE p.instance = old.instance AND p.publish = old.publish)
+                    WHERE p.instance = old.instance AND p.publish = old.publish),
+                  dropped AS (DELETE FROM publish_webhooks b USING old
+                    WHERE b.instance = old.instance AND b.publish = old.publish)
              UPDATE publishes p SET has_payload = 0 FROM old
               WHERE p.instance = old.instance AND p.publish = old.publish",
             &[&before.as_millis(), &columns::limit(limit)],
@@ -115,6 +117,7 @@ pub(super) async fn names(session: &Session, before: Timestamp) -> Result<Option
     }
     for sql in [
         "UPDATE payloads SET users = NULL WHERE instance = $1 AND publish = $2",
+        "DELETE FROM publish_webhooks WHERE instance = $1 AND publish = $2",
         "UPDATE publishes SET has_names = 0 WHERE instance = $1 AND publish = $2",
     ] {
         session.execute(sql, &[&instance, &publish]).await?;

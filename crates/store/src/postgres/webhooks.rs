@@ -29,7 +29,7 @@ pub(super) use raise::{
     devices_removed, keep_brought, publish_begun, publish_ended, publishes_ended, raise,
     user_notified,
 };
-pub(super) use tend::{forget_user, of_user, purge};
+pub(super) use tend::{forget_user, purge, traced};
 
 /// `call!(self.write(a, b), |s| work(s, *a, b))`: the work gets references to the arguments, since it may be done again.
 macro_rules! call {

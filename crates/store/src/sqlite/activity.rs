@@ -86,7 +86,8 @@ pub(super) fn find(
     let seen = seen(connection, instance, after, LOOKED_MAX)?;
     let (numbers, next) = activity::found(&seen, wanted, limit, LOOKED_MAX);
     let mut statement = connection.prepare_cached(
-        "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at
+        "SELECT d.device, d.id, d.platform, u.id, d.metadata, d.created_at, d.registered_at, d.bound_at,
+                d.active_on, d.active_days
            FROM devices d LEFT JOIN users u ON u.user_number = d.user_number WHERE d.device = ?1",
     )?;
     let mut devices = Vec::with_capacity(numbers.len());

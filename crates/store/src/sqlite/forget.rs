@@ -138,7 +138,7 @@ pub(super) fn traces(
     let rows = publishes(connection, &numbers)?;
     let mut page = TracePage::default();
     if after.is_none() {
-        page.webhook_requests = webhooks::of_user(connection, numbers.instance, user)?;
+        page.webhook_requests = webhooks::traced(connection, numbers.instance, user)?;
     }
     for row in &rows {
         page.publishes
@@ -317,6 +317,9 @@ fn remove(
                 publish,
                 serde_json::json!(Audience::Users(users)).to_string()
             ])?;
+    }
+    if forgotten.names > 0 {
+        webhooks::drop_brought(connection, publish)?;
     }
     let listed = connection
         .prepare_cached(

@@ -80,6 +80,7 @@ pub(super) fn payloads(
         connection
             .prepare_cached("UPDATE publishes SET has_payload = 0 WHERE publish = ?1")?
             .execute([publish])?;
+        webhooks::drop_brought(connection, *publish)?;
     }
     Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
 }
@@ -122,6 +123,7 @@ pub(super) fn names(
     connection
         .prepare_cached("UPDATE publishes SET has_names = 0 WHERE publish = ?1")?
         .execute([publish])?;
+    webhooks::drop_brought(connection, publish)?;
     Ok(Some(true))
 }
 

@@ -24,9 +24,9 @@ use crate::webhooks::{
 };
 
 pub(super) use raise::{
-    device_removed, keep_brought, publish_begun, publish_ended, raise, user_notified,
+    device_removed, drop_brought, keep_brought, publish_begun, publish_ended, raise, user_notified,
 };
-pub(super) use tend::{forget_user, of_user, purge};
+pub(super) use tend::{forget_user, purge, traced};
 
 #[async_trait]
 impl Webhooks for SqliteStore {

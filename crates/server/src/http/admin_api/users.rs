@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::Object;
 use super::access::{MayRead, MayWrite};
-use crate::admin::users::{self, Deleted, Export, ForgottenUser, UserInFull, UserPage};
+use crate::admin::users::export::{self, Export};
+use crate::admin::users::{self, Deleted, ForgottenUser, UserInFull, UserPage};
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonObject, Segments, json, limit_of, query_value};
@@ -193,6 +194,6 @@ pub(crate) async fn export(
         .transpose()?
         .map(PublishCursor);
     Ok(json(
-        &users::export(api.admin(), &actor, instance, user, after).await?,
+        &export::page(api.admin(), &actor, instance, user, after).await?,
     ))
 }

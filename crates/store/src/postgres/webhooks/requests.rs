@@ -119,8 +119,13 @@ pub(super) async fn claim(
     Ok((!claimed.requests.is_empty()).then_some(claimed))
 }
 
-fn event(word: &str) -> Result<EventType, Fault> {
+pub(super) fn event(word: &str) -> Result<EventType, Fault> {
     EventType::parse(word).ok_or_else(|| corrupt(format!("a webhook's event type {word:?}")))
+}
+
+pub(super) fn state(word: &str) -> Result<RequestState, Fault> {
+    RequestState::parse(word)
+        .ok_or_else(|| corrupt(format!("the state {word:?} of a webhook's request")))
 }
 
 /// A request as its row has it; `None` if it cannot be made any more, since its publish is gone.
@@ -339,10 +344,7 @@ pub(super) async fn one(
         )
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let word: &str = row.at(12)?;
-    let state = RequestState::parse(word);
-    let state =
-        state.ok_or_else(|| corrupt(format!("the state {word:?} of a webhook's request")))?;
+    let state = state(row.at(12)?)?;
     report(&row, state).map(Some)
 }
 

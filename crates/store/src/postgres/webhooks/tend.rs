@@ -1,10 +1,15 @@
 //! Keeps the queues within their bounds. Several nodes may do it at the same time.
 
+use domain::clock::Timestamp;
 use domain::user::UserId;
+use domain::webhook::WebhookId;
+use tokio_postgres::Row;
 
 use super::super::columns;
 use super::super::fault::Fault;
 use super::super::session::{Columns as _, Session};
+use super::requests;
+use crate::administration::{TRACED_REQUESTS_MAX, TracedRequest};
 use crate::webhooks::{Care, DISABLED, RequestState};
 
 /// How many requests one piece removes or gives up at most.
@@ -161,22 +166,38 @@ pub(super) async fn depth(session: &Session) -> Result<u64, Fault> {
     columns::count(waiting)
 }
 
-/// How many requests to the webhooks of an instance name a user; whom a publish was to stands in lists.
-pub(in super::super) async fn of_user(
+/// The first requests to the webhooks of an instance that name a user; whom a publish was to stands in lists.
+pub(in super::super) async fn traced(
     session: &Session,
     instance: i64,
     user: &UserId,
-) -> Result<u64, Fault> {
-    let found: i64 = session
-        .known(
-            "SELECT count(*) FROM webhook_requests
+) -> Result<Vec<TracedRequest>, Fault> {
+    let rows = session
+        .rows(
+            "SELECT (SELECT w.id FROM webhooks w WHERE w.webhook = r.webhook), id, event, state, created_at
+               FROM webhook_requests r
               WHERE webhook IN (SELECT webhook FROM webhooks WHERE instance = $1)
                 AND (user_id = $2 OR after_user = $2 OR EXISTS
-                    (SELECT 1 FROM jsonb_each(payload::jsonb) f WHERE jsonb_typeof(f.value) = 'array' AND f.value ? $2))",
-            &[&instance, &user.as_str()],
+                    (SELECT 1 FROM jsonb_each(payload::jsonb) f WHERE jsonb_typeof(f.value) = 'array' AND f.value ? $2))
+              ORDER BY request LIMIT $3",
+            &[
+                &instance,
+                &user.as_str(),
+                &columns::limit(TRACED_REQUESTS_MAX),
+            ],
         )
         .await?;
-    columns::count(found)
+    let read = |row: &Row| {
+        let created_at: Option<i64> = row.at(4)?;
+        Ok(TracedRequest {
+            webhook: WebhookId::from_uuid(row.at(0)?),
+            id: row.at(1)?,
+            event: requests::event(row.at(2)?)?,
+            state: requests::state(row.at(3)?)?,
+            created_at: created_at.map(Timestamp::from_millis),
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Removes them. How many there were.

@@ -179,6 +179,18 @@ pub(in super::super) fn keep_brought(
     Ok(())
 }
 
+/// Lets go of what a publish brought along: the body of its request has whom it named, and what it carried. Nothing more is told to
+/// its URL then.
+pub(in super::super) fn drop_brought(
+    connection: &Connection,
+    publish: i64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM publish_webhooks WHERE publish = ?1")?
+        .execute([publish])?;
+    Ok(())
+}
+
 /// To be called when a publish begins to be sent.
 pub(in super::super) fn publish_begun(
     connection: &Connection,

@@ -109,9 +109,14 @@ pub(super) fn claim(
     Ok((!claimed.requests.is_empty()).then_some(claimed))
 }
 
-fn event(word: &str) -> Result<EventType, StoreError> {
+pub(super) fn event(word: &str) -> Result<EventType, StoreError> {
     EventType::parse(word)
         .ok_or_else(|| StoreError::Corrupt(format!("a webhook's event type {word:?}")))
+}
+
+pub(super) fn state(word: &str) -> Result<RequestState, StoreError> {
+    RequestState::parse(word)
+        .ok_or_else(|| StoreError::Corrupt(format!("the state {word:?} of a webhook's request")))
 }
 
 /// A request as its row has it; `None` if it cannot be made any more, since its publish is gone.
@@ -318,9 +323,7 @@ pub(super) fn one(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let word = row.get_ref(4)?.as_str()?;
-    let state = RequestState::parse(word)
-        .ok_or_else(|| StoreError::Corrupt(format!("the state {word:?} of a webhook's request")))?;
+    let state = state(row.get_ref(4)?.as_str()?)?;
     report(row, state).map(Some)
 }
 

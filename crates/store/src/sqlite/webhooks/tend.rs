@@ -2,10 +2,14 @@
 
 use domain::clock::Timestamp;
 use domain::user::UserId;
+use domain::webhook::WebhookId;
 use rusqlite::{Connection, params};
+use uuid::Uuid;
 
 use super::super::columns;
+use super::requests;
 use crate::StoreError;
+use crate::administration::{TRACED_REQUESTS_MAX, TracedRequest};
 use crate::webhooks::{Care, DISABLED, RequestState};
 
 /// How many requests one piece removes or gives up at most.
@@ -160,17 +164,32 @@ const OF_USER: &str = "FROM webhook_requests
       AND (user_id = ?2 OR after_user = ?2 OR EXISTS
             (SELECT 1 FROM json_tree(payload) t WHERE t.atom = ?2 AND typeof(t.key) = 'integer'))";
 
-/// How many requests to the webhooks of an instance name a user.
-pub(in super::super) fn of_user(
+/// The first requests to the webhooks of an instance that name a user.
+pub(in super::super) fn traced(
     connection: &Connection,
     instance: i64,
     user: &UserId,
-) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(*) {OF_USER}");
-    let found: i64 = connection
-        .prepare_cached(&sql)?
-        .query_row(params![instance, user.as_str()], |row| row.get(0))?;
-    columns::count(found)
+) -> Result<Vec<TracedRequest>, StoreError> {
+    let sql = format!(
+        "SELECT (SELECT w.id FROM webhooks w WHERE w.webhook = webhook_requests.webhook), id, event, state, created_at
+           {OF_USER} ORDER BY request LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let limit = columns::limit(TRACED_REQUESTS_MAX);
+    let rows = statement.query_and_then(
+        params![instance, user.as_str(), limit],
+        |row| -> Result<TracedRequest, StoreError> {
+            let created_at: Option<i64> = row.get(4)?;
+            Ok(TracedRequest {
+                webhook: WebhookId::from_uuid(Uuid::from_bytes(row.get(0)?)),
+                id: Uuid::from_bytes(row.get(1)?),
+                event: requests::event(row.get_ref(2)?.as_str()?)?,
+                state: requests::state(row.get_ref(3)?.as_str()?)?,
+                created_at: created_at.map(Timestamp::from_millis),
+            })
+        },
+    )?;
+    rows.collect()
 }
 
 /// Removes them. How many there were.
