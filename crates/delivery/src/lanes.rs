@@ -63,15 +63,26 @@ impl Lanes {
     /// A place in the express lane, if one is free now.
     pub(crate) fn try_enter(&self) -> Option<Permit> {
         let place = Arc::clone(&self.express).try_acquire_owned().ok()?;
-        Some(Permit {
-            place: Place::Express { _place: place },
-            bulk: Arc::clone(&self.bulk),
-        })
+        Some(self.permit(place))
+    }
+
+    /// A place in the express lane, when one is free.
+    pub(crate) async fn enter(&self) -> Option<Permit> {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.express).acquire_owned().await.ok()?;
+        Some(self.permit(place))
     }
 
     /// How many places are free in the express lane.
     pub(crate) fn free(&self) -> usize {
         self.express.available_permits()
+    }
+
+    fn permit(&self, place: OwnedSemaphorePermit) -> Permit {
+        Permit {
+            place: Place::Express { _place: place },
+            bulk: Arc::clone(&self.bulk),
+        }
     }
 }
 

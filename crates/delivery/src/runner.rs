@@ -91,7 +91,7 @@ struct Shared {
     trail: Trail,
     leases: Leases,
     lanes: Lanes,
-    /// Wakes the search for jobs: a place in a lane is free, or a publish was left for whoever has one.
+    /// Wakes the search for jobs: some were left for whoever has a place.
     wake: Notify,
     /// Wakes the schedule: a publish may be due earlier than it knows.
     scheduled: Arc<Notify>,
@@ -394,16 +394,16 @@ impl Runner {
     }
 
     fn leave(&self, job: Job) {
-        let store = Arc::clone(&self.shared.store);
-        self.shared
-            .tasks
-            .spawn(async move { give_back(&*store, &job).await });
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            give_back(&*shared.store, &job).await;
+            shared.wake.notify_one();
+        });
     }
 
     async fn run(self, job: Job, mut permit: Permit) {
         let left = self.shared.fanout.run(&job, &mut permit).await;
         drop(permit);
-        self.shared.wake.notify_one();
         if left == Left::Done {
             let duration_ms = millis_since(job.publish.send_at, self.shared.clock.now());
             tracing::debug!(
@@ -419,8 +419,13 @@ impl Runner {
         while !shared.stopping.is_cancelled() {
             // Asking for the wake-up before looking is what makes it impossible to miss one.
             let woken = shared.wake.notified();
-            let claimed = self.claim().await;
-            if claimed {
+            // Waited for here, so that jobs need not tell of their end: mostly, no other waits for the place.
+            let permit = tokio::select! {
+                biased;
+                () = shared.stopping.cancelled() => break,
+                permit = shared.lanes.enter() => permit,
+            };
+            if self.claim(permit).await {
                 continue;
             }
             tokio::select! {
@@ -434,21 +439,18 @@ impl Runner {
     }
 
     /// Claims as many jobs as there are places. Whether there may be more.
-    async fn claim(&self) -> bool {
+    async fn claim(&self, permit: Option<Permit>) -> bool {
         let shared = &self.shared;
-        let free = shared.lanes.free();
-        if free == 0 {
-            return false;
-        }
-        match shared
-            .store
-            .claim_jobs(shared.leases.new_lease(), shared.clock.now(), free)
-            .await
-        {
+        let places = usize::from(permit.is_some()) + shared.lanes.free();
+        let claimed =
+            shared
+                .store
+                .claim_jobs(shared.leases.new_lease(), shared.clock.now(), places);
+        match claimed.await {
             Ok(jobs) => {
-                let any = !jobs.is_empty();
+                let (any, mut permit) = (!jobs.is_empty(), permit);
                 for job in jobs {
-                    match shared.lanes.try_enter() {
+                    match permit.take().or_else(|| shared.lanes.try_enter()) {
                         Some(permit) => self.spawn(job, permit),
                         None => self.leave(job),
                     }
