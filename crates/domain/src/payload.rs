@@ -106,6 +106,23 @@ impl Payloads {
             .filter(|platform| self.has(*platform))
     }
 
+    /// What people read first of the notifications, for each platform that shows one: `aps.alert.title` or a plain `aps.alert`, and
+    /// the `title` of the others. Each once; places to be filled for each user stand as they were written.
+    pub fn titles(&self) -> Vec<String> {
+        let all = [
+            self.apns.as_ref().and_then(ApnsPayload::title),
+            self.fcm.as_ref().and_then(FcmPayload::title),
+            self.web.as_ref().and_then(WebPayload::title),
+        ];
+        let mut titles = Vec::new();
+        for title in all.into_iter().flatten() {
+            if !titles.contains(&title) {
+                titles.push(title);
+            }
+        }
+        titles
+    }
+
     /// Renders the payload for a platform; `None` where the publish has none for it.
     pub fn render(&self, platform: Platform, origin: &Origin) -> Option<Rendered> {
         match platform {

@@ -37,6 +37,7 @@ pub mod replays;
 pub mod retries;
 pub mod scheduled;
 pub mod sealing;
+pub mod searches;
 pub mod settlements;
 pub mod traces;
 pub mod transfer;
@@ -234,6 +235,13 @@ macro_rules! store_conformance {
                 failures_are_kept_in_order,
                 a_refused_settlement_keeps_no_failures,
                 an_audience_is_counted_once_each;
+            searches:
+                publishes_are_found_by_interest_though_nobody_has_it,
+                publishes_are_found_by_user_however_named,
+                publishes_are_found_by_title_as_long_as_it_is_kept,
+                publishes_are_found_by_time_and_state,
+                a_search_goes_on_where_it_stopped,
+                what_waits_is_told_as_it_is_counted;
             keys:
                 a_key_of_an_unknown_instance_is_nothing,
                 a_key_of_another_request_is_refused,

@@ -32,6 +32,7 @@ pub mod moving;
 pub mod postgres;
 pub mod publishes;
 pub mod sealing;
+pub mod search;
 pub mod sqlite;
 mod stored;
 pub mod transfer;
@@ -93,6 +94,7 @@ pub trait Store:
     + insights::Insights
     + lists::UserLists
     + sealing::Sealing
+    + search::Searching
     + webhooks::Webhooks
     + Send
     + Sync

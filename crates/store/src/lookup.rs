@@ -114,6 +114,23 @@ pub struct Failed {
     pub at: Timestamp,
 }
 
+/// A delivery that waits for another attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The device.
+    pub device: DeviceId,
+    /// Its number, where a list goes on.
+    pub ordinal: DeviceOrdinal,
+    /// Its user now.
+    pub user: Option<UserId>,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When the next one is due.
+    pub due_at: Timestamp,
+    /// Why the last one failed.
+    pub reason: Reason,
+}
+
 /// What became of a publish for one of the users it named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserOutcome {

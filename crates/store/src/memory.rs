@@ -15,6 +15,7 @@ mod lists;
 mod lookup;
 mod publishes;
 mod sealing;
+mod search;
 mod state;
 mod transfer;
 mod webhooks;

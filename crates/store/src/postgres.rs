@@ -41,6 +41,7 @@ mod retries;
 mod scheduled;
 mod schema;
 mod sealing;
+mod search;
 mod session;
 mod settlement;
 mod store;

@@ -40,6 +40,7 @@ mod retries;
 mod scheduled;
 mod schema;
 mod sealing;
+mod search;
 mod settlement;
 mod store;
 mod tokens;

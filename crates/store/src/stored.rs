@@ -7,7 +7,7 @@ pub(crate) mod tries;
 
 use std::sync::Arc;
 
-use domain::publish::Publish;
+use domain::publish::{Audience, Publish};
 
 use crate::StoreError;
 use crate::publishes::{NewPublish, ResolvedAudience};
@@ -29,6 +29,8 @@ pub(crate) struct Texts {
     pub(crate) payloads: String,
     /// The audience, of a publish that is to be sent later.
     pub(crate) scheduled: Option<String>,
+    /// The interests that it names.
+    pub(crate) interests: Option<String>,
 }
 
 impl Texts {
@@ -39,6 +41,10 @@ impl Texts {
             scheduled: is_later
                 .then(|| serde_json::to_string(&new.audience))
                 .transpose()?,
+            interests: match &new.audience {
+                Audience::Interests(names) => Some(serde_json::to_string(names)?),
+                Audience::Users(_) | Audience::List(_) => None,
+            },
         })
     }
 }

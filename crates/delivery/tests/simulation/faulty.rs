@@ -2,6 +2,7 @@
 
 mod administration;
 mod sealing;
+mod searching;
 mod webhooks;
 
 use std::sync::Arc;

@@ -125,6 +125,20 @@ struct PusherEntry {
 }
 
 impl ApnsPayload {
+    /// The title of the alert, or the alert where it is a plain text.
+    pub(super) fn title(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Alert {
+            Plain(String),
+            Full { title: Option<String> },
+        }
+        match serde_json::from_str(self.aps.get("alert")?.get()).ok()? {
+            Alert::Plain(text) => Some(text),
+            Alert::Full { title } => title,
+        }
+    }
+
     /// Checks the `apns` part of a publish.
     pub fn parse(part: &RawValue) -> Result<Self, InvalidPublish> {
         let mut part = object("apns", part)?;

@@ -99,6 +99,12 @@ struct PusherEntry<'a> {
 }
 
 impl FcmPayload {
+    /// The title of the notification.
+    pub(super) fn title(&self) -> Option<String> {
+        let title = self.notification.as_ref()?.common.get("title")?;
+        title.as_str().map(str::to_owned)
+    }
+
     /// Checks the `fcm` part of a publish.
     pub fn parse(part: &RawValue) -> Result<Self, InvalidPublish> {
         let mut part = object("fcm", part)?;

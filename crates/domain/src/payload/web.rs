@@ -87,6 +87,12 @@ struct PusherEntry {
 }
 
 impl WebPayload {
+    /// The title of the notification.
+    pub(super) fn title(&self) -> Option<String> {
+        let title = self.notification.as_ref()?.get("title")?;
+        serde_json::from_str(title.get()).ok()
+    }
+
     /// Checks the `web` part of a publish.
     pub fn parse(part: &RawValue) -> Result<Self, InvalidPublish> {
         let mut part = object("web", part)?;

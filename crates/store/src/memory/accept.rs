@@ -47,6 +47,9 @@ impl State {
         let target = Target::Named(audience.kind(), audience.named() as u64);
         let mut row = row(instance, publish, target);
         row.webhook = webhook;
+        if let Audience::Interests(names) = &audience {
+            row.interests = names.iter().cloned().collect();
+        }
         let number = self.publishes.add(row);
         if let Audience::List(list) = audience
             && let Some(list) = self.lists.rows.get_mut(&list.number)
@@ -244,6 +247,7 @@ fn row(instance: i64, publish: Arc<Publish>, target: Target) -> PublishRow {
         replay_of: None,
         scheduled: None,
         named: Vec::new(),
+        interests: Vec::new(),
         webhook: None,
         finished_at: None,
         tallies: BTreeMap::new(),

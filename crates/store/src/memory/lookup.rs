@@ -23,7 +23,7 @@ impl State {
         self.report(self.publish(instance, id)?)
     }
 
-    fn report(&self, number: i64) -> Option<PublishReport> {
+    pub(super) fn report(&self, number: i64) -> Option<PublishReport> {
         let row = self.publishes.rows.get(&number)?;
         let retries = self.retries.rows.values();
         let publish = &row.publish;

@@ -104,6 +104,8 @@ pub(super) struct PublishRow {
     pub(super) scheduled: Option<Audience>,
     /// The users that it named, with the numbers that they had when it was sent.
     pub(super) named: Vec<(UserId, Option<i64>)>,
+    /// The interests that it names.
+    pub(super) interests: Vec<InterestName>,
     /// What it brought along.
     pub(super) webhook: Option<PublishWebhook>,
     pub(super) finished_at: Option<Timestamp>,
@@ -161,6 +163,7 @@ pub(super) struct RetryRow {
     pub(super) device: i64,
     pub(super) attempts: u32,
     pub(super) due_at: Timestamp,
+    pub(super) reason: Reason,
     pub(super) user: Option<UserOrdinal>,
     pub(super) claim: Claim,
 }

@@ -273,6 +273,7 @@ impl State {
             device,
             attempts: new.attempts,
             due_at: new.due_at,
+            reason: new.reason.clone(),
             user: new.user,
             claim: Claim::NOBODY,
         };

@@ -79,7 +79,7 @@ kinds! {
         has_payload Int, has_names Int, has_events Int;
     /// What publishes carry, and whom they are for.
     Payloads "payloads" 100: instance Int, publish Int, format Int, payloads Text, audience Bytes, users Text,
-        trace Bytes;
+        trace Bytes, interests Text;
     /// Publishes that wait for their time.
     Scheduled "scheduled" 100: instance Int, publish Int, send_at Int, audience Text;
     /// Jobs. Leases stay behind.

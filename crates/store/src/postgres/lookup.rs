@@ -54,7 +54,7 @@ pub(super) const REPORTS: &str = "SELECT p.publish, p.id, p.accepted_at, p.finis
     WHERE p.instance = $1 AND p.publish = ANY($2)";
 
 /// What is known of these publishes, in their order.
-async fn reports(
+pub(super) async fn reports(
     session: &Session,
     instance: i64,
     numbers: &[i64],

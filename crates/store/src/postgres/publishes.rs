@@ -63,8 +63,8 @@ pub(super) async fn create(
     }
     session
         .execute(
-            "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace, interests)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             &[
                 &instance,
                 &number,
@@ -73,6 +73,7 @@ pub(super) async fn create(
                 &encode(&audience),
                 &users,
                 &columns::trace(publish.trace),
+                &texts.interests,
             ],
         )
         .await?;

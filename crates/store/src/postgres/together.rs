@@ -261,10 +261,10 @@ const PUBLISHES: &str =
     OVERRIDING SYSTEM VALUE SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[],
         $7::bigint[], $8::text[], $9::bigint[])";
 const PAYLOADS: &str =
-    "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace)
-    SELECT instance, publish, $3, payloads, audience, users, trace
-      FROM unnest($1::bigint[], $2::bigint[], $4::text[], $5::bytea[], $6::text[], $7::bytea[])
-           AS n(instance, publish, payloads, audience, users, trace)";
+    "INSERT INTO payloads (instance, publish, format, payloads, audience, users, trace, interests)
+    SELECT instance, publish, $3, payloads, audience, users, trace, interests
+      FROM unnest($1::bigint[], $2::bigint[], $4::text[], $5::bytea[], $6::text[], $7::bytea[], $8::text[])
+           AS n(instance, publish, payloads, audience, users, trace, interests)";
 const JOBS: &str = "INSERT INTO jobs (instance, publish, cursor, range_end, fence, owner, leased_until)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::uuid[], $7::bigint[])
     RETURNING job, instance, publish, cursor, range_end, fence";
@@ -342,6 +342,10 @@ async fn write_payloads(session: &Session, drafts: &[&Draft<'_>]) -> Result<u64,
         .collect();
     let audiences: Vec<Vec<u8>> = drafts.iter().map(|draft| encode(&draft.audience)).collect();
     let users: Vec<Option<&str>> = drafts.iter().map(|draft| draft.users.as_deref()).collect();
+    let interests: Vec<Option<&str>> = drafts
+        .iter()
+        .map(|draft| draft.request.1.interests.as_deref())
+        .collect();
     let publishes = drafts.iter().map(|draft| &draft.request.0.publish);
     let traces: Vec<Option<Vec<u8>>> = publishes
         .map(|publish| columns::trace(publish.trace))
@@ -350,7 +354,7 @@ async fn write_payloads(session: &Session, drafts: &[&Draft<'_>]) -> Result<u64,
         .execute(
             PAYLOADS,
             &[
-                &instances, &numbers, &FORMAT, &payloads, &audiences, &users, &traces,
+                &instances, &numbers, &FORMAT, &payloads, &audiences, &users, &traces, &interests,
             ],
         )
         .await

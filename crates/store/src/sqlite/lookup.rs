@@ -45,7 +45,10 @@ pub(super) fn report(
     }
 }
 
-fn of_number(connection: &Connection, number: i64) -> Result<Option<PublishReport>, StoreError> {
+pub(super) fn of_number(
+    connection: &Connection,
+    number: i64,
+) -> Result<Option<PublishReport>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT p.id, p.accepted_at, p.finished_at, p.delivered, p.opened, p.state, p.send_at, p.expires_at,
                 p.named, p.named_count, s.id
@@ -127,7 +130,7 @@ fn tallies(connection: &Connection, number: i64) -> Result<Vec<Tally>, StoreErro
 }
 
 /// A statement for each state, so that each can use the index of its own.
-const fn list_sql(state: Option<PublishState>) -> &'static str {
+pub(super) const fn list_sql(state: Option<PublishState>) -> &'static str {
     match state {
         None => {
             "SELECT publish FROM publishes

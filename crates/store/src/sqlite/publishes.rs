@@ -67,7 +67,8 @@ pub(super) fn create(
     }
     connection
         .prepare_cached(
-            "INSERT INTO payloads (publish, format, payloads, audience, users, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO payloads (publish, format, payloads, audience, users, trace, interests)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             number,
@@ -75,7 +76,8 @@ pub(super) fn create(
             texts.payloads,
             encode(&audience),
             users,
-            publish.trace.map(TraceParent::to_bytes)
+            publish.trace.map(TraceParent::to_bytes),
+            texts.interests
         ])?;
     if let Some(names) = &texts.scheduled {
         scheduled::insert(connection, number, publish.send_at, names)?;

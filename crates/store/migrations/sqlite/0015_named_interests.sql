@@ -1,0 +1,2 @@
+-- The interests that a publish names, as JSON: [name, …]; null where it names none, or was accepted by a node that did not keep them.
+ALTER TABLE payloads ADD COLUMN interests TEXT;
