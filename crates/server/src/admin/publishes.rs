@@ -10,6 +10,11 @@ use super::Admin;
 use super::actor::{Actor, Deed};
 use super::error::AdminError;
 
+/// How many publishes one answer to a search looks at.
+pub const SEARCH_DEPTH: usize = 1000;
+/// The longest part of a title that is searched for, in bytes.
+pub const TITLE_LENGTH_MAX: usize = 200;
+
 const UNKNOWN: AdminError = AdminError::NotFound { what: "publish" };
 
 /// What was asked for with the key of another request.

@@ -32,6 +32,21 @@ pub(crate) struct List {
     /// Only those that are scheduled, running, finished or cancelled.
     #[arg(long)]
     status: Option<String>,
+    /// Only those that name this interest.
+    #[arg(long)]
+    interest: Option<String>,
+    /// Only those that name this user.
+    #[arg(long)]
+    user: Option<String>,
+    /// Only those with this in a title; where payloads may be shown on the dashboard.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// Only those accepted then or later, such as 2027-01-31T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    accepted_from: Option<String>,
+    /// Only those accepted before then.
+    #[arg(long, value_name = "TIME")]
+    accepted_until: Option<String>,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -76,9 +91,15 @@ impl PublishesCommand {
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let path = format!("/instances/{}/publishes", self.instance.id);
-        let path = self
-            .paging
-            .path(&path, &[("status", self.status.as_deref())]);
+        let wanted = [
+            ("status", self.status.as_deref()),
+            ("interest", self.interest.as_deref()),
+            ("user", self.user.as_deref()),
+            ("title", self.title.as_deref()),
+            ("acceptedFrom", self.accepted_from.as_deref()),
+            ("acceptedUntil", self.accepted_until.as_deref()),
+        ];
+        let path = self.paging.path(&path, &wanted);
         self.place
             .with(IfMissing::Refuse, async |place| {
                 let answer = place.get(&path).await?;

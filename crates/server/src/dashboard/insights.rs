@@ -18,7 +18,7 @@ use super::sift::{Counting, Sift};
 use super::{publishes, recent};
 use crate::admin::insights::Step;
 use crate::admin::insights::rates::Reached;
-use crate::admin::insights::recent::{LATEST, Recent};
+use crate::admin::insights::recent::Recent;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
@@ -64,7 +64,7 @@ pub(super) async fn show(
         } @else {
             (steps(&room, step))
             (totals(&room, &since, &reports))
-            @if recent.is_cut { p.soft.small { "Made of the latest " (number(LATEST as u64)) " publishes; older ones are not looked at." } }
+            (recent::cut(&recent, recent::begins(now, step)))
             div.card { (over_time(&room, &recent, now, step)) }
             (each(&room, &reports))
             (meaning())

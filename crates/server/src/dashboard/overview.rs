@@ -20,13 +20,11 @@ use super::{publishes, recent};
 use crate::admin::insights::Step;
 use crate::admin::insights::devices::{self, Counted, LAST_DAYS};
 use crate::admin::insights::rates::Reached;
-use crate::admin::insights::recent::{LATEST, Recent};
+use crate::admin::insights::recent::Recent;
 use crate::http::Api;
 
 /// How many of them are listed.
 const LISTED: usize = 5;
-/// How many reasons of failures are told apart.
-const REASONS: usize = 6;
 
 const ENDS: [Series; 3] = [
     Series {
@@ -64,6 +62,7 @@ pub(super) async fn show(State(api): State<Api>, room: Room) -> Result<Response,
     let record = api.admin().record(room.id()).await?;
     let recent = recent::publishes(&api, &room).await?;
     let counted = devices::count(api.admin(), room.id()).await?;
+    let latest = publishes::latest(&api, &room, LISTED).await?;
     let now = api.now();
     let since = Sift::since(recent::begins(now, Step::Day));
     let reports: Vec<&PublishReport> = recent.reports.iter().filter(|one| since.has(one)).collect();
@@ -77,7 +76,7 @@ pub(super) async fn show(State(api): State<Api>, room: Room) -> Result<Response,
             div.card { (empty("No beam yet", "Nothing has been published in this instance. The guided start leads to the first notification.", &html! { a.button href=(room.path("start")) { "Get started" } })) }
         } @else {
             (numbers(&room, &since, &reports))
-            @if recent.is_cut { p.soft.small { "Made of the latest " (number(LATEST as u64)) " publishes; older ones are not looked at." } }
+            (recent::cut(&recent, recent::begins(now, Step::Day)))
             div.card { (by_day(&room, &recent, now)) }
             div.grid.even {
                 section.card { (reasons(&room, &since, &reports)) }
@@ -88,7 +87,7 @@ pub(super) async fn show(State(api): State<Api>, room: Room) -> Result<Response,
         @if !recent.reports.is_empty() {
             section.card aria-labelledby="latest" {
                 h2 id="latest" { "Latest publishes" }
-                (publishes::rows(&room, &recent.reports[..recent.reports.len().min(LISTED)]))
+                (latest)
                 p.small { a href=(room.path("publishes")) { "All publishes" } }
             }
         }
@@ -122,14 +121,15 @@ fn numbers(room: &Room, since: &Sift, reports: &[&PublishReport]) -> Markup {
     let link = |counting| since.clone().counting(counting).link(&path);
     let tile = |counting, value| counted(value, Some(&link(counting)));
     let reached = Reached::all(reports.iter().copied());
-    let failed: u64 = reports.iter().map(|report| Ends::of(report).failed).sum();
+    let ends = reports.iter().map(|report| Ends::of(report));
+    let Ends { failed, dead, .. } = ends.fold(Ends::default(), Ends::plus);
     html! {
         dl.stats {
             div { dt { "Publishes" } dd { a href=(since.link(&path)) { (number(reports.len() as u64)) } small { "in 30 days" } } }
             div { dt { "Accepted" } dd { (tile(Counting::ACCEPTED, reached.accepted)) small { "by a gateway" } } }
             div { dt { "Delivered" } dd { (tile(Counting::DELIVERED, reached.delivered)) small { (share(reached.acknowledged())) " of the accepted" } } }
             div { dt { "Opened" } dd { (tile(Counting::OPENED, reached.opened)) small { (share(reached.opened())) " of the delivered" } } }
-            div { dt { "Failed" } dd { (tile(Counting::Failed, failed)) small { "by reason below" } } }
+            div { dt { "Failed" } dd { (tile(Counting::Failed, failed)) small { (tile(Counting::DEAD, dead)) " more to devices that are gone" } } }
         }
     }
 }
@@ -191,7 +191,6 @@ fn reasons(room: &Room, since: &Sift, reports: &[&PublishReport]) -> Markup {
     let failures = figures::failures(reports.iter().copied());
     let rows: Vec<_> = failures
         .into_iter()
-        .take(REASONS)
         .map(|(platform, outcome, reason, count)| {
             let label = format!(
                 "{}: {}, {reason}",
@@ -205,7 +204,7 @@ fn reasons(room: &Room, since: &Sift, reports: &[&PublishReport]) -> Markup {
         .collect();
     html! {
         div id="reasons" {
-            @if rows.is_empty() { h2 { "Failed, by reason" } p.soft { "Nothing failed. The beam is on its target." } } @else { (chart::shares("Failed, by reason", &rows)) }
+            @if rows.is_empty() { h2 { "Not taken, by reason" } p.soft { "Nothing failed. The beam is on its target." } } @else { (chart::shares("Not taken, by reason", &rows)) }
         }
     }
 }

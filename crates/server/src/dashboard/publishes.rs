@@ -3,6 +3,7 @@
 mod deeds;
 mod events;
 mod one;
+mod search;
 mod sifted;
 
 use axum::extract::State;
@@ -10,12 +11,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::publish::PublishId;
 use http::Uri;
 use maud::{Markup, html};
-use store::lookup::{PublishCursor, PublishReport, PublishState, Target};
+use store::lookup::{PublishCursor, Target};
 use store::publishes::EventKind;
+use store::search::{FoundPublish, FoundPublishes, Reach, WantedPublishes};
 
 pub(super) use deeds::{cancel, replay};
 pub(super) use events::events;
 pub(super) use one::show;
+use search::Asked;
 pub(super) use sifted::reports;
 
 use super::chart::counted;
@@ -25,13 +28,16 @@ use super::figures::Ends;
 use super::layout::{self, Tab};
 use super::room::Room;
 use super::sift::Sift;
+use crate::admin::publishes::SEARCH_DEPTH;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
 /// How many publishes a page has.
 const PAGE_LENGTH: usize = 25;
+/// How many interests of a publish are named in a list.
+const NAMED: usize = 3;
 
-/// `GET`, with `status`, `cursor`, and `id` to go to one.
+/// `GET`: what is searched for and `cursor`, or `id` to go to one.
 pub(super) async fn list(
     State(api): State<Api>,
     room: Room,
@@ -39,48 +45,47 @@ pub(super) async fn list(
 ) -> Result<Response, PageError> {
     let query = uri.query();
     let base = room.path("publishes");
-    let wanted = query_value(query, "id")
+    let wanted_id = query_value(query, "id")
         .map(|id| id.trim().to_owned())
         .filter(|id| !id.is_empty());
-    if let Some(id) = wanted.as_deref().and_then(publish_id) {
+    if let Some(id) = wanted_id.as_deref().and_then(publish_id) {
         return Ok(Redirect::to(&format!("{base}/{id}")).into_response());
     }
     if let Some(sift) = Sift::parse(query) {
         return sifted::list(&api, &room, &sift, query).await;
     }
-    let state = query_value(query, "status").and_then(|word| PublishState::parse(&word));
+    let asked = Asked::parse(query);
     let after = query_value(query, "cursor")
         .and_then(|cursor| cursor.parse().ok())
         .map(PublishCursor);
-    let page = api
-        .store()
-        .list_publishes(room.id(), state, after, PAGE_LENGTH)
-        .await?;
-    let status = state.map_or("", PublishState::as_str);
-    let first = after.map(|_| with_query(&base, &[("status", status)]));
-    let next = page.next.map(|cursor| {
-        with_query(
-            &base,
-            &[("status", status), ("cursor", &cursor.0.to_string())],
-        )
-    });
+    let shows_titles = api.store().shows_payloads(room.id()).await?;
+    let (found, wrong) = match asked.wanted(shows_titles) {
+        Ok(wanted) => (find(&api, &room, wanted, after, PAGE_LENGTH).await?, None),
+        Err(why) => (FoundPublishes::default(), Some(why)),
+    };
+    let first = after.map(|_| asked.link(&base, ""));
+    let next = found
+        .next
+        .map(|next| asked.link(&base, &next.0.to_string()));
     let body = html! {
         div.head {
             div { h1 { "Publishes" } p { "Every accepted request, the newest first, and what became of it." } }
             a.button href=(room.path("compose")) { "Compose" }
         }
-        (filter(&base, state, wanted.as_deref()))
+        @if let Some(wrong) = &wrong { (components::wrong(wrong)) }
+        (asked.form(&room, shows_titles))
+        (by_id(&base, wanted_id.as_deref()))
         div.card {
-            @if page.publishes.is_empty() {
+            @if !found.publishes.is_empty() { (rows(&room, &found.publishes)) }
+            @else if after.is_none() && wrong.is_none() && !asked.is_search() {
                 (empty(
-                    if state.is_some() { "None in this state" } else { "Nothing published yet" },
+                    if asked == Asked::default() { "Nothing published yet" } else { "None in this state" },
                     "What your backend publishes, or you compose here, appears in this list at once.",
                     &html! { a.button href=(room.path("compose")) { "Compose a notification" } },
                 ))
-            } @else {
-                (rows(&room, &page.publishes))
-                (pager(first.as_deref(), next.as_deref()))
             }
+            @if asked.is_search() && wrong.is_none() { (search::looked(found.back_to, found.publishes.len(), next.is_some())) }
+            (pager(first.as_deref(), next.as_deref()))
         }
     };
     Ok(layout::room_page(
@@ -92,22 +97,45 @@ pub(super) async fn list(
     ))
 }
 
+/// Publishes that are wanted, with their titles where payloads may be shown.
+async fn find(
+    api: &Api,
+    room: &Room,
+    wanted: WantedPublishes,
+    after: Option<PublishCursor>,
+    limit: usize,
+) -> Result<FoundPublishes, PageError> {
+    let reach = Reach {
+        depth: SEARCH_DEPTH,
+        limit,
+    };
+    let store = api.store();
+    let mut found = store
+        .search_publishes(room.id(), wanted, after, reach)
+        .await?;
+    if !store.shows_payloads(room.id()).await? {
+        for one in &mut found.publishes {
+            one.title = None;
+        }
+    }
+    Ok(found)
+}
+
+/// The latest publishes as a table.
+pub(super) async fn latest(api: &Api, room: &Room, limit: usize) -> Result<Markup, PageError> {
+    let found = find(api, room, WantedPublishes::default(), None, limit).await?;
+    Ok(rows(room, &found.publishes))
+}
+
 /// The id that somebody typed, with or without its prefix.
 fn publish_id(text: &str) -> Option<PublishId> {
     PublishId::parse(text).or_else(|| PublishId::parse(&format!("pubid-{text}")))
 }
 
-fn filter(base: &str, state: Option<PublishState>, wanted: Option<&str>) -> Markup {
+fn by_id(base: &str, wanted: Option<&str>) -> Markup {
     html! {
         @if wanted.is_some() { (components::wrong("That is no id of a publish: it is pubid- and a UUID.")) }
-        form.filter method="get" action=(base) role="search" aria-label="Publishes" {
-            div.field {
-                label for="status" { "State" }
-                select id="status" name="status" {
-                    option value="" { "All" }
-                    @for known in PublishState::ALL { option value=(known.as_str()) selected[state == Some(known)] { (known.as_str()) } }
-                }
-            }
+        form.filter method="get" action=(base) aria-label="One publish" {
             div.field {
                 label for="id" { "Publish id" }
                 input id="id" name="id" type="search" value=[wanted] placeholder="pubid-…" autocomplete="off" spellcheck="false";
@@ -118,31 +146,49 @@ fn filter(base: &str, state: Option<PublishState>, wanted: Option<&str>) -> Mark
 }
 
 /// Publishes as a table.
-pub(super) fn rows(room: &Room, publishes: &[PublishReport]) -> Markup {
+fn rows(room: &Room, publishes: &[FoundPublish]) -> Markup {
     html! {
         table.cards {
             thead { tr {
                 th scope="col" { "Publish" } th scope="col" { "State" } th scope="col" { "For" } th scope="col" { "When" }
-                th.num scope="col" { "Accepted" } th.num scope="col" { "Failed" } th.num scope="col" { "Delivered" } th.num scope="col" { "Opened" }
+                th.num scope="col" { "Accepted" } th.num scope="col" { "Not taken" } th.num scope="col" { "Delivered" } th.num scope="col" { "Opened" }
             } }
             tbody {
-                @for report in publishes {
+                @for found in publishes {
+                    @let report = &found.report;
                     @let ends = Ends::of(report);
                     @let publish = room.path(&format!("publishes/{}", report.id));
                     @let tallies = format!("{publish}#ends");
                     tr {
-                        td.id.wide { a href=(publish) { (report.id) } }
+                        td.id.wide { @match &found.title {
+                            Some(title) => { a.title href=(publish) { bdi { (title) } } br; span.small.soft { (report.id) } },
+                            None => a href=(publish) { (report.id) },
+                        } }
                         td data-label="State" { (components::state(report.state)) }
-                        td data-label="For" { span { (target(report.target)) } }
+                        td data-label="For" { span { (audience(room, found)) } }
                         td data-label="When" { (time(report.send_at)) }
                         td.num data-label="Accepted" { (counted(ends.accepted, Some(&tallies))) }
-                        td.num data-label="Failed" { (counted(ends.failed + ends.dead, Some(&tallies))) }
+                        td.num data-label="Not taken" { (counted(ends.failed + ends.dead, Some(&tallies))) }
                         td.num data-label="Delivered" title=(percent(report.delivered, ends.accepted)) { (counted(report.delivered, Some(&reports(&publish, EventKind::Delivery)))) }
                         td.num data-label="Opened" title=(percent(report.opened, report.delivered)) { (counted(report.opened, Some(&reports(&publish, EventKind::Open)))) }
                     }
                 }
             }
         }
+    }
+}
+
+/// Whom a publish is for: the first interests that it names, by name, as far as they are kept.
+fn audience(room: &Room, found: &FoundPublish) -> Markup {
+    let named = &found.interests[..found.interests.len().min(NAMED)];
+    let others = found.interests.len() - named.len();
+    html! {
+        @if named.is_empty() { (target(found.report.target)) }
+        @for (place, name) in named.iter().enumerate() {
+            @if place > 0 { ", " }
+            a.break href=(with_query(&room.path("people"), &[("interest", name.as_str())])) { (name) }
+        }
+        @if others > 0 { " and " (number(others as u64)) " more" }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The latest publishes by day or by hour, as charts show them.
 
 use domain::clock::Timestamp;
+use maud::{Markup, html};
 use store::lookup::PublishReport;
 
+use super::components::{number, time};
 use super::error::PageError;
 use super::room::Room;
 use super::sift::Sift;
 use crate::admin::insights::Step;
-use crate::admin::insights::recent::{self, Recent};
+use crate::admin::insights::recent::{self, LATEST, Recent};
 use crate::http::Api;
 
 /// How many days, or hours, the charts have.
@@ -36,6 +38,17 @@ pub(super) fn begins(now: Timestamp, step: Step) -> Timestamp {
         Step::Hour => HOURS,
     };
     step.of(now).before(step.length() * (count - 1))
+}
+
+/// What is said where there are publishes since `from` that were not looked at.
+pub(super) fn cut(recent: &Recent, from: Timestamp) -> Markup {
+    let oldest = recent.reports.last().filter(|_| recent.is_cut);
+    let oldest = oldest.filter(|oldest| oldest.accepted_at >= from);
+    html! {
+        @if let Some(oldest) = oldest {
+            p.soft.small { "Made of the latest " (number(LATEST as u64)) " publishes, back to " (time(oldest.accepted_at)) "; so are the rows behind each number. Older ones are not looked at." }
+        }
+    }
 }
 
 /// The last days, or hours, up to `now`, each with its publishes.

@@ -6,6 +6,7 @@ mod console;
 mod forms;
 mod numbers;
 mod pages;
+mod search;
 mod sign_in;
 mod strangers;
 mod webhooks;

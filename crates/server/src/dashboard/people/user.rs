@@ -43,6 +43,7 @@ pub(super) async fn show(
             div { h1 { bdi { (user.as_str()) } } p { "User" } }
             a.button.quiet href=(with_query(&room.path("compose"), &[("user", user.as_str())])) { "Compose" }
             a.button.quiet href=(with_query(&room.path("console"), &[("user", user.as_str())])) { "Watch" }
+            a.button.quiet href=(with_query(&room.path("publishes"), &[("user", user.as_str())])) { "Publishes" }
         }
         @if let Some(said) = said { (done(said)) }
         section.card aria-labelledby="devices" {

@@ -5,6 +5,7 @@ use domain::publish::PublishId;
 use maud::{Markup, html};
 use store::lookup::PublishReport;
 use store::publishes::EventKind;
+use store::search::FoundPublish;
 
 use super::rows;
 use crate::admin::insights::recent::LATEST;
@@ -32,14 +33,18 @@ pub(super) async fn list(
     let after = query_value(query, "after").and_then(|id| PublishId::parse(&id));
     let place = after.and_then(|after| all.iter().position(|report| report.id == after));
     let rest = &all[place.map_or(0, |place| place + 1)..];
-    let shown: Vec<PublishReport> = rest
+    let shown: Vec<FoundPublish> = rest
         .iter()
         .take(PAGE_LENGTH)
-        .map(|one| (*one).clone())
+        .map(|one| FoundPublish {
+            report: (*one).clone(),
+            title: None,
+            interests: Vec::new(),
+        })
         .collect();
     let here = sift.link(&room.path("publishes"));
     let next = shown.last().filter(|_| rest.len() > shown.len());
-    let next = next.map(|last| format!("{here}&after={}", last.id));
+    let next = next.map(|last| format!("{here}&after={}", last.report.id));
     let total: u64 = all.iter().map(|report| sift.count(report)).sum();
     let body = html! {
         p.crumb { a href=(room.path("publishes")) { "Publishes" } }
@@ -62,12 +67,12 @@ pub(super) async fn list(
     ))
 }
 
-fn counts(room: &Room, sift: &Sift, shown: &[PublishReport]) -> Markup {
+fn counts(room: &Room, sift: &Sift, shown: &[FoundPublish]) -> Markup {
     let noun = sift.noun();
     html! {
         table.cards {
             thead { tr { th scope="col" { "Publish" } th scope="col" { "State" } th scope="col" { "When" } th.num scope="col" { (noun) } } }
-            tbody { @for report in shown { tr {
+            tbody { @for found in shown { @let report = &found.report; tr {
                 td.id.wide { a href=(room.path(&format!("publishes/{}", report.id))) { (report.id) } }
                 td data-label="State" { (components::state(report.state)) }
                 td data-label="When" { (time(report.send_at)) }

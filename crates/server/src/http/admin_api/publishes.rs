@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::access::{MayRead, MayWrite};
+use crate::admin::error::AdminError;
 use crate::admin::publishes;
 use crate::http::Api;
 use crate::http::error::ApiError;
-use crate::http::extract::{Bounded, JsonContent, Segments, json};
+use crate::http::extract::{Bounded, JsonContent, Segments, json, query_value};
 use crate::http::openapi::{InInstance, Refusal, path};
 use crate::http::publish_api::described::{AcceptedOrCounted, PublishToUsers};
 use crate::http::publish_api::view::{
@@ -19,22 +20,29 @@ use crate::http::publish_api::view::{
 };
 use crate::http::publish_api::{self, publish_id};
 
-/// `GET`, with `status`, `cursor` and `limit`.
+/// `GET`, with what is wanted, `cursor` and `limit`.
 #[utoipa::path(
     get,
     path = "/admin_api/v1/instances/{instance}/publishes",
     tag = "Admin API: publishes",
     operation_id = "admin_publishes",
     summary = "What was published, the newest first",
+    description = "With `interest`, `user`, `title` or a time, an answer looks at 1,000 publishes, so it may have none although there is a `nextCursor`. Whom a publish names, and its titles, are known as long as retention keeps them.",
     params(
         path::Instance,
         ("status" = Option<String>, Query, description = "scheduled, running, finished or cancelled; all without"),
+        ("interest" = Option<String>, Query, description = "Those that name this interest"),
+        ("user" = Option<String>, Query, description = "Those that name this user"),
+        ("title" = Option<String>, Query, description = "Those with this in a title, whatever the case of letters; at most 200 bytes. Only where payloads may be shown on the dashboard"),
+        ("acceptedFrom" = Option<String>, Query, description = "Those accepted then (RFC 3339) or later"),
+        ("acceptedUntil" = Option<String>, Query, description = "Those accepted before then (RFC 3339)"),
         ("cursor" = Option<String>, Query, description = "Where the list goes on"),
         ("limit" = Option<usize>, Query, description = "1 to 100; 20 without"),
     ),
     responses(
         (status = 200, body = PublishPage),
         (status = 400, body = Refusal),
+        (status = 409, body = Refusal, description = "Titles, of payloads that may not be shown"),
         InInstance,
     )
 )]
@@ -43,6 +51,11 @@ pub(crate) async fn list(
     MayRead { instance }: MayRead,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    // Who may look is not thereby told what devices are.
+    if query_value(uri.query(), "title").is_some() && !api.store().shows_payloads(instance).await? {
+        let why = "titles are part of payloads, which are hidden in this instance; its debug console shows them";
+        return Err(AdminError::Conflict(why.into()).into());
+    }
     publish_api::list::answer(&api, instance, &uri).await
 }
 

@@ -62,6 +62,8 @@ describe('the dashboard in Chromium', () => {
     compose: `${base}/compose?user=alice`,
     publishes: `${base}/publishes`,
     'publishes-none': `${base}/publishes?status=scheduled`,
+    'publishes-found': `${base}/publishes?user=alice&since=2026-01-01`,
+    'publishes-not-found': `${base}/publishes?interest=nobodys&status=finished`,
     publish: `${base}/publishes/${publishId}`,
     'publish-delivered': `${base}/publishes/${publishId}/events?kind=delivery`,
     'publishes-counted': `${base}/publishes?counting=accepted&platform=web`,
@@ -209,6 +211,62 @@ describe('the dashboard in Chromium', () => {
     const { publishId: after } = await beams.publishToUsers(['live'], { web: { notification: { title: 'Again' } } });
     await lines.filter({ hasText: after }).filter({ hasText: 'Gateway took it' }).waitFor({ timeout: 60_000 });
     assert.equal(await lines.filter({ hasText: live }).filter({ hasText: 'Opened' }).count(), 1, 'each line once');
+  });
+
+  it('finds publishes by interest, by user, by day, and by title once payloads may be shown', async () => {
+    const name = 'an-interest-'.repeat(8);
+    const { publishId: found } = await heliostat.sdk().publishToInterests([name, 'b', 'c', 'd'], { web: { notification: { title: 'Sails & <b>wind</b>' } } });
+    const ids = () => page.locator('td.id').allTextContents();
+    const search = async (label, value) => {
+      await page.goto(`${base}/publishes`);
+      await page.getByLabel(label, { exact: true }).fill(value);
+      await page.getByRole('button', { name: 'Search' }).click();
+    };
+    await search('Interest', name);
+    assert.deepEqual(await ids(), [found]);
+    assert.equal(await page.getByLabel('Interest', { exact: true }).inputValue(), name);
+    await search('User', USERS[3]);
+    assert.deepEqual(await ids(), [publishId]);
+    await search('to (UTC)', '2026-01-01');
+    assert.deepEqual(await ids(), []);
+    assert.equal(await page.getByLabel('In the title').count(), 0);
+
+    await page.getByRole('link', { name: 'debug console', exact: true }).click();
+    await page.getByText('Show payloads of publishes').click();
+    await page.getByRole('button', { name: /Show them/ }).click();
+    await page.getByText('Payloads are shown from now on.').waitFor();
+    await search('In the title', 'WIND');
+    assert.deepEqual(await ids(), [`Sails & <b>wind</b>${found}`]);
+    for (const [screen, size] of Object.entries(SCREENS)) {
+      await page.setViewportSize(size);
+      await picture(page, `publishes-titled-${screen}`);
+      assert.ok((await overflow(page)) <= 0, screen);
+      assert.deepEqual(await findings(page), []);
+    }
+    await page.getByRole('link', { name: /Sails/ }).click();
+    await page.waitForURL(`${base}/publishes/${found}`);
+  });
+
+  it('signs another browser in by a link', async () => {
+    const { url } = JSON.parse(await heliostat.command('admin-token', 'link', '--name', 'another', '--json'));
+    const other = await Chromium.start();
+    try {
+      const visitor = await other.page();
+      const link = `${heliostat.url}${new URL(url).pathname}${new URL(url).search}`;
+      for (const [screen, size] of Object.entries(SCREENS)) {
+        await visitor.setViewportSize(size);
+        await visitor.goto(link);
+        await picture(visitor, `sign-in-link-${screen}`);
+        assert.deepEqual(await findings(visitor), []);
+      }
+      // With the keyboard alone: the button has the focus.
+      await visitor.keyboard.press('Enter');
+      await visitor.getByRole('heading', { name: 'Instances' }).waitFor();
+      await visitor.goto(base);
+      await visitor.getByRole('heading', { name: 'SDKs' }).waitFor();
+    } finally {
+      await other.stop();
+    }
   });
 
   it('keeps the theme that was chosen', async () => {
