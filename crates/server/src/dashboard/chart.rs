@@ -67,7 +67,7 @@ pub(super) fn columns(title: &str, axis: &str, series: &[Series], slots: &[Slot]
     );
     html! {
         figure.chart {
-            figcaption { h2 { (title) } span.soft.small { "up to " (number(most)) } p.unseen { (summary) } }
+            figcaption { h2 { (title) } span.soft.small { "up to " (number(most)) " in one column" } p.unseen { (summary) } }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" aria-hidden="true" {
                 @for line in 0..=2 {
                     @let y = HEIGHT * line / 2;
@@ -210,7 +210,7 @@ pub(super) fn shares(title: &str, rows: &[(String, u64, Option<String>)]) -> Mar
     let total: u64 = rows.iter().map(|(_, count, _)| *count).sum();
     html! {
         figure.chart {
-            figcaption { h2 { (title) } span.soft.small { (number(total)) } }
+            figcaption { h2 { (title) } span.soft.small { (number(total)) " in all" } }
             ul.bars {
                 @for (label, count, href) in rows {
                     li {

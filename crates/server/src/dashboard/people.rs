@@ -145,7 +145,7 @@ fn user_rows(room: &Room, users: &[ListedUser]) -> Markup {
             thead { tr { th scope="col" { "User" } th.num scope="col" { "Devices" } th scope="col" { "Bound since" } th scope="col" { "Last seen" } } }
             tbody { @for listed in users { tr {
                 td.wide.break { a href=(with_query(&room.path("people"), &[("user", listed.user.as_str())])) { bdi { (listed.user.as_str()) } } }
-                td.num data-label="Devices" { (number(listed.devices)) }
+                td.num data-label="Devices" { a href=(with_query(&room.path("people"), &[("user", listed.user.as_str())]) + "#devices") { (number(listed.devices)) } }
                 td data-label="Bound since" { @match listed.bound_at { Some(at) => (time(at)), None => span.soft { "unknown" } } }
                 td data-label="Last seen" { (time(listed.registered_at)) }
             } } }

@@ -5,6 +5,7 @@ mod events;
 mod one;
 mod search;
 mod sifted;
+mod waiting;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};

@@ -12,7 +12,7 @@ use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
 use store::publishes::{EventKind, Tally};
 
 use super::sifted::reports;
-use super::target;
+use super::{target, waiting};
 use crate::admin::insights::rates::Reached;
 use crate::dashboard::chart::{self, counted};
 use crate::dashboard::components::{
@@ -48,7 +48,9 @@ pub(in crate::dashboard) async fn show(
     let report = report.ok_or(PageError::NotFound("publish"))?;
     let after = DeviceOrdinal(after_failure.unwrap_or_default());
     let sift = Sift::parse(query).unwrap_or_default();
-    let failures = failures(&api, &room, id, after, &sift).await?;
+    let of = query_value(query, "of").and_then(|user| UserId::parse(user).ok());
+    let failures = failures(&api, &room, id, after, &sift, of.as_ref()).await?;
+    let waiting = waiting::section(&api, &room, id, query).await?;
     let users = match report.target {
         Target::Named(AudienceKind::Users, _) => {
             store
@@ -76,7 +78,8 @@ pub(in crate::dashboard) async fn show(
             section.card { (platforms(&room, &report)) }
         }
         @if let Some(users) = &users { (user_table(&room, &report, users)) }
-        (failure_table(&room, &report, &sift, failures))
+        (waiting)
+        (failure_table(&room, &report, &sift, of.as_ref(), failures))
         @if room.visitor().may_write() { (deeds(&room, &report)) }
     };
     Ok(layout::room_page(
@@ -98,11 +101,11 @@ fn numbers(room: &Room, report: &PublishReport) -> Markup {
     );
     html! {
         dl.stats {
-            div { dt { "Accepted" } dd { a href="#ends" { (number(ends.accepted)) } small { "by a gateway" } } }
+            div { dt { "Accepted" } dd { (counted(ends.accepted, Some("#ends"))) small { "by a gateway" } } }
             div { dt { "Delivered" } dd { (counted(report.delivered, Some(&delivered))) small { (share(reached.acknowledged())) " of the accepted: the acknowledgement rate" } } }
             div { dt { "Opened" } dd { (counted(report.opened, Some(&opened))) small { (share(reached.opened())) " of the delivered: the open rate" } } }
-            div { dt { "Failed" } dd { a href="#failures" { (number(ends.failed)) } small { (number(ends.dead)) " more to devices that are gone" } } }
-            div { dt { "Waiting" } dd { (number(report.retries)) small { "for another attempt" } } }
+            div { dt { "Failed" } dd { (counted(ends.failed, Some("#failures"))) small { (counted(ends.dead, Some("#ends"))) " more to devices that are gone" } } }
+            div { dt { "Waiting" } dd { (counted(report.retries, Some("#waiting"))) small { "for another attempt" } } }
         }
     }
 }
@@ -148,7 +151,7 @@ fn platforms(room: &Room, report: &PublishReport) -> Markup {
             (
                 components::platform(platform).to_owned(),
                 ends.accepted,
-                Some("#ends".to_owned()),
+                (ends.accepted > 0).then(|| "#ends".to_owned()),
             )
         })
         .collect();
@@ -217,13 +220,19 @@ fn user_table(room: &Room, report: &PublishReport, users: &[UserOutcome]) -> Mar
                         td.wide.break { a href=(with_query(&room.path("people"), &[("user", outcome.user.as_str())])) { bdi { (outcome.user.as_str()) } } }
                         td data-label="Outcome" { (outcome_badge(report.state, outcome)) }
                         td.num data-label="Accepted" { (number(outcome.accepted)) }
-                        td.num data-label="Failed" { (number(outcome.failed)) }
+                        td.num data-label="Failed" { (counted(outcome.failed, Some(&failed_for(&here, outcome)))) }
                     } } }
                 }
+                p.small.soft { "Counted for each user as deliveries end. Of what a gateway took, and of devices that are gone, which count as failed, no row is kept." }
             }
             (pager(None, next.as_deref()))
         }
     }
+}
+
+/// Where the failed deliveries to a user's devices are listed.
+fn failed_for(here: &str, outcome: &UserOutcome) -> String {
+    with_query(here, &[("of", outcome.user.as_str())]) + "#failures"
 }
 
 /// Failures behind `after` that are wanted, one more than a page has if there are more.
@@ -233,6 +242,7 @@ async fn failures(
     id: PublishId,
     mut after: DeviceOrdinal,
     sift: &Sift,
+    of: Option<&UserId>,
 ) -> Result<Vec<Failed>, PageError> {
     let mut found = Vec::new();
     for _ in 0..LOOKS_MAX {
@@ -242,7 +252,10 @@ async fn failures(
         if let Some(last) = piece.last() {
             after = last.ordinal;
         }
-        found.extend(piece.into_iter().filter(|failed| sift.fits(failed)));
+        let wanted = |failed: &Failed| {
+            sift.fits(failed) && of.is_none_or(|user| failed.user.as_ref() == Some(user))
+        };
+        found.extend(piece.into_iter().filter(wanted));
         if is_last || found.len() > ROWS {
             break;
         }
@@ -255,20 +268,24 @@ fn failure_table(
     room: &Room,
     report: &PublishReport,
     sift: &Sift,
+    of: Option<&UserId>,
     mut failures: Vec<Failed>,
 ) -> Markup {
     let more = failures.len() > ROWS;
     failures.truncate(ROWS);
     let publish = room.path(&format!("publishes/{}", report.id));
-    let here = sift.link(&publish);
-    let is_sifted = *sift != Sift::default();
+    let here = match of {
+        Some(user) => with_query(&publish, &[("of", user.as_str())]),
+        None => sift.link(&publish),
+    };
+    let is_sifted = *sift != Sift::default() || of.is_some();
     let and = if is_sifted { '&' } else { '?' };
     let next = failures.last().filter(|_| more);
     let next = next.map(|last| format!("{here}{and}failures={}#failures", last.ordinal.0));
     html! {
         section.card id="failures" aria-labelledby="failures-head" {
             h2 id="failures-head" { "Failures" }
-            @if is_sifted { p { (sift.noun()) ". " a href=(format!("{publish}#failures")) { "All failures" } } }
+            @if is_sifted { p { @match of { Some(user) => { "For " bdi { (user.as_str()) } }, None => (sift.noun()) } ". " a href=(format!("{publish}#failures")) { "All failures" } } }
             @if failures.is_empty() {
                 p.soft { "No device is known that might have got it and did not." }
             } @else {
@@ -308,7 +325,7 @@ fn deeds(room: &Room, report: &PublishReport) -> Markup {
         } @else if failed > 0 {
             details.ask.calm {
                 summary { "Publish again to the devices that it failed for" }
-                p { "The same payload goes once more to " (number(failed)) " devices, as far as they are still there." }
+                p { "The same payload goes once more to " (counted(failed, Some("#failures"))) " devices, as far as they are still there." }
                 form method="post" action=(format!("{here}/replay")) { (room.context().form_token().field()) button type="submit" { "Publish again" } }
             }
         }

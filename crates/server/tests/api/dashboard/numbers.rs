@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Timestamp;
-use domain::device::{DeviceId, Platform};
+use domain::device::{DeviceId, Platform, Recipient};
 use domain::interest::InterestName;
 use domain::outcome::OutcomeKind;
-use domain::publish::{Audience, AudienceKind, Publish, PublishId, PublishRequest};
+use domain::publish::{AudienceKind, Publish, PublishId, PublishRequest};
 use store::publishes::{
-    Event, EventKind, Failure, Lease, NewPublish, Plan, Recorded, Settled, Settlement, Tally,
+    Event, EventKind, Failure, Lease, NewPublish, NewRetry, Plan, Recorded, Settled, Settlement,
+    Tally, UserTally,
 };
 use uuid::Uuid;
 
@@ -19,18 +20,24 @@ use crate::support::{Instance, NOW, Server};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Deliveries with an end, or to be tried again.
+type End = (Platform, OutcomeKind, &'static str, u64);
+
 /// A publish to `news` that was sent at some time, and had these ends.
-async fn sent(
-    server: &Server,
-    instance: &Instance,
-    at: Timestamp,
-    ends: &[(Platform, OutcomeKind, &'static str, u64)],
-) -> PublishId {
+async fn sent(server: &Server, instance: &Instance, at: Timestamp, ends: &[End]) -> PublishId {
     let body = r#"{"interests":["news"],"fcm":{"data":{}}}"#;
     let request = PublishRequest::parse(AudienceKind::Interests, body.as_bytes()).unwrap();
-    let Audience::Interests(_) = &request.audience else {
-        panic!("no interests");
-    };
+    sent_to(server, instance, request, at, ends).await
+}
+
+/// The same to whoever is asked for.
+async fn sent_to(
+    server: &Server,
+    instance: &Instance,
+    request: PublishRequest,
+    at: Timestamp,
+    ends: &[End],
+) -> PublishId {
     let publish = Publish {
         id: PublishId::random(),
         instance: instance.id,
@@ -62,9 +69,29 @@ async fn sent(
     let jobs = store.create_publish(new, plan).await.unwrap().into_jobs();
     let [job] = &jobs[..] else { panic!("{jobs:?}") };
     let page = store.audience_page(job, job.cursor, 1000).await.unwrap();
-    let mut devices = page.recipients.iter().map(|recipient| recipient.device);
+    let settlement = settlement(&page.recipients, ends, until);
+    let settled = store.settle_page(job, job.end, true, until, settlement, at);
+    assert_eq!(settled.await.unwrap(), Settled::Done);
+    id
+}
+
+/// What the ends of a page come to.
+fn settlement(recipients: &[Recipient], ends: &[End], until: Timestamp) -> Settlement {
+    let user = recipients.iter().find_map(|recipient| recipient.user);
+    let mut devices = recipients.iter().map(|recipient| recipient.device);
     let mut settlement = Settlement::default();
     for (platform, outcome, reason, count) in ends {
+        if *outcome == OutcomeKind::Retry {
+            let waits = devices.by_ref().take(usize::try_from(*count).unwrap());
+            settlement.retries.extend(waits.map(|device| NewRetry {
+                device,
+                attempts: 1,
+                due_at: until,
+                reason: (*reason).into(),
+                user: None,
+            }));
+            continue;
+        }
         settlement.tallies.push(Tally {
             platform: *platform,
             outcome: *outcome,
@@ -80,9 +107,16 @@ async fn sent(
             }));
         }
     }
-    let settled = store.settle_page(job, job.end, true, until, settlement, at);
-    assert_eq!(settled.await.unwrap(), Settled::Done);
-    id
+    let ends_of = |wanted: &[OutcomeKind]| {
+        let wanted = ends.iter().filter(|end| wanted.contains(&end.1));
+        wanted.map(|end| end.3).sum()
+    };
+    settlement.users.extend(user.map(|user| UserTally {
+        user,
+        accepted: ends_of(&[OutcomeKind::Accepted]),
+        failed: ends_of(&[OutcomeKind::Rejected, OutcomeKind::Expired]),
+    }));
+    settlement
 }
 
 async fn reported(
@@ -123,11 +157,16 @@ fn links(body: &str) -> Vec<(String, String)> {
     pieces.filter_map(link).collect()
 }
 
-/// All pages of a list, as one text.
-async fn pages(browser: &Browser<'_>, first: &str) -> String {
+/// All pages of a list, as one text: of the section of this name alone, if pages have one.
+async fn pages(browser: &Browser<'_>, first: &str, section: &str) -> String {
     let (mut all, mut path) = (String::new(), first.to_owned());
+    let mark = format!("<section class=\"card\" id=\"{section}\"");
     for _ in 0..20 {
         let page = browser.get(&path).await.ok().body;
+        let page = match page.split_once(&mark) {
+            Some((_, rest)) => rest.split("</section>").next().unwrap().to_owned(),
+            None => page,
+        };
         let next = links(&page)
             .into_iter()
             .find(|(_, text)| text == "Further →");
@@ -152,11 +191,12 @@ fn cells(body: &str, class: &str) -> Vec<u64> {
 async fn behind(browser: &Browser<'_>, page: &str, href: &str) -> (&'static str, Vec<u64>) {
     let (path, anchor) = href.split_once('#').unwrap_or((href, ""));
     let path = if path.is_empty() { page } else { path };
-    let body = pages(browser, path).await;
+    let body = pages(browser, path, anchor).await;
     let rows = |mark: &str| vec![body.matches(mark).count() as u64];
     let rows_of_ids = "<td class=\"id wide\">";
     match anchor {
         "failures" => ("failures", rows("<tr class=\"failure\">")),
+        "waiting" => ("waiting", rows("<tr class=\"waiting\">")),
         "ends" => {
             // What had the same end, by platform and in all; and all that failed in some way.
             let ends = body.split("id=\"ends\"").nth(1).unwrap();
@@ -187,12 +227,13 @@ async fn behind(browser: &Browser<'_>, page: &str, href: &str) -> (&'static str,
         ),
         _ if path.contains("/publishes") => ("publishes", rows(rows_of_ids)),
         _ if path.contains("/people?devices=all") => ("devices", rows(rows_of_ids)),
+        _ if path.contains("/people?user=") => ("devices of a user", rows(rows_of_ids)),
         _ => panic!("a number leads to {href}"),
     }
 }
 
-async fn filled(server: &Server, instance: &Instance) -> [PublishId; 2] {
-    use OutcomeKind::{Accepted, Expired, Rejected, TokenDead};
+async fn filled(server: &Server, instance: &Instance) -> [PublishId; 4] {
+    use OutcomeKind::{Accepted, Expired, Rejected, Retry, TokenDead};
     let store = server.app.store();
     let mut devices = Vec::new();
     for number in 0..70 {
@@ -231,15 +272,33 @@ async fn filled(server: &Server, instance: &Instance) -> [PublishId; 2] {
         &devices[2..7],
     )
     .await;
+    for device in &devices[60..63] {
+        let bound = server
+            .bind(instance, &device.to_string(), "ann & bob")
+            .await;
+        assert_eq!(bound.status, 200, "{bound:?}");
+    }
     assert!(store.delete_device(instance.id, devices[69]).await.unwrap());
-    [first, second]
+    let body = r#"{"users":["ann & bob","nobody"],"fcm":{"data":{}}}"#;
+    let request = PublishRequest::parse(AudienceKind::Users, body.as_bytes()).unwrap();
+    let ends = [
+        (Platform::Fcm, Accepted, "", 1),
+        (Platform::Fcm, Rejected, "too_large", 2),
+    ];
+    let to_users = sent_to(server, instance, request, NOW.after(DAY), &ends).await;
+    let ends = [
+        (Platform::Fcm, Rejected, "a & b", 6),
+        (Platform::Fcm, Retry, "unavailable", 53),
+    ];
+    let waiting = sent(server, instance, NOW.after(DAY), &ends).await;
+    [first, second, to_users, waiting]
 }
 
 #[tokio::test]
 async fn every_number_leads_to_as_many_rows() {
     let server = Server::start().await;
     let instance = server.instance().await;
-    let [first, second] = filled(&server, &instance).await;
+    let [first, second, to_users, waiting] = filled(&server, &instance).await;
     server.clock.advance(DAY + DAY / 2);
     let browser = Browser::signed_in(&server).await;
     let base = format!("/i/{}", instance.id);
@@ -252,6 +311,9 @@ async fn every_number_leads_to_as_many_rows() {
         format!("{base}/publishes"),
         format!("{base}/publishes/{first}"),
         format!("{base}/publishes/{second}"),
+        format!("{base}/publishes/{to_users}"),
+        format!("{base}/publishes/{waiting}"),
+        format!("{base}/people"),
     ] {
         let body = browser.get(&page).await.ok().body;
         for (href, text) in links(&body) {
@@ -267,7 +329,7 @@ async fn every_number_leads_to_as_many_rows() {
         }
         // A number that leads nowhere is nothing, or is itself a row of what is counted.
         let of_rows = body.split("id=\"ends\"").next().unwrap();
-        for mark in ["<td class=\"num\">", "<span class=\"num\">"] {
+        for mark in ["<td class=\"num\">", "<span class=\"num\">", "<dd>"] {
             for piece in of_rows.split(mark).skip(1) {
                 let text = piece.split('<').next().unwrap();
                 assert!(
@@ -280,10 +342,12 @@ async fn every_number_leads_to_as_many_rows() {
     let expected = [
         "counted publishes",
         "devices",
+        "devices of a user",
         "ends",
         "events",
         "failures",
         "publishes",
+        "waiting",
     ];
     assert_eq!(kinds.keys().copied().collect::<Vec<_>>(), expected);
     assert!(followed.len() > 40, "{kinds:?}");
@@ -293,7 +357,7 @@ async fn every_number_leads_to_as_many_rows() {
 async fn what_a_number_is_made_of_is_none_of_others() {
     let server = Server::start().await;
     let (mine, other) = (server.instance().await, server.instance().await);
-    let [first, _] = filled(&server, &mine).await;
+    let [first, ..] = filled(&server, &mine).await;
     let browser = Browser::signed_in(&server).await;
     for path in [
         format!("/i/{}/publishes/{first}/events?kind=open", other.id),
