@@ -202,6 +202,8 @@ pub struct Limits {
     pub http2_resets_max: usize,
     /// How often callers may ask.
     pub rates: RateLimits,
+    /// Devices that an instance may have for a new one to register, if there is a limit.
+    pub devices_per_instance_max: Option<u64>,
 }
 
 /// How much a publish in lines may have.

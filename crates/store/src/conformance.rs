@@ -33,6 +33,7 @@ pub mod lists;
 pub mod lookups;
 pub mod moving;
 pub mod publishes;
+pub mod quota;
 pub mod replays;
 pub mod retries;
 pub mod scheduled;
@@ -83,6 +84,15 @@ macro_rules! store_conformance {
                 a_token_of_another_platform_is_refused,
                 who_has_a_gateway_token_does_not_get_its_user,
                 other_keys_are_another_browser;
+            quota:
+                a_full_instance_takes_no_new_device,
+                a_full_instance_knows_its_devices,
+                a_device_that_goes_makes_room,
+                a_dead_token_makes_room,
+                what_is_imported_is_counted_and_not_bounded,
+                a_deleted_instance_has_no_count,
+                concurrent_registrations_never_exceed_the_limit,
+                the_count_is_exact_after_any_coming_and_going;
             bindings:
                 a_user_is_bound_once,
                 a_device_has_one_user,

@@ -114,6 +114,10 @@ pub trait Insights: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Option<Vec<ListedEvent>>, StoreError>;
 
+    /// How many devices an instance has, whatever their platform. Costs the same however many there are. None for an instance that does
+    /// not exist.
+    async fn device_count(&self, instance: InstanceId) -> Result<u64, StoreError>;
+
     /// Counts devices of an instance behind `after`, ascending by number, at most `limit`.
     async fn count_devices(
         &self,

@@ -83,6 +83,9 @@ pub enum StoreError {
     /// An instance with this id exists.
     #[error("an instance with this id exists already")]
     InstanceExists,
+    /// The instance has as many devices as it may have.
+    #[error("the instance has as many devices as it may have")]
+    InstanceFull,
 }
 
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
@@ -154,7 +157,8 @@ pub trait Store:
 
     /// Registers a device. A gateway token that the instance knows (same [`GatewayToken::identity`]) keeps its device: id,
     /// user and interests stay; keys, bundle identifier and metadata are replaced and the time of registration moves on.
-    /// An unknown one gets the id `fresh`. [`StoreError::UnknownInstance`] if there is no such instance.
+    /// An unknown one gets the id `fresh`, unless the instance has `devices_max` devices or more: [`StoreError::InstanceFull`].
+    /// Concurrent calls never exceed that. [`StoreError::UnknownInstance`] if there is no such instance.
     ///
     /// Whoever knows a gateway token learns the device's id that way, so it is noted that the id was given again. And a
     /// subscription with other keys is no longer known to be the browser that was bound to a user: a device that has a user
@@ -163,6 +167,7 @@ pub trait Store:
         &self,
         registration: Registration,
         fresh: DeviceId,
+        devices_max: Option<u64>,
         now: Timestamp,
     ) -> Result<Registered, StoreError>;
 

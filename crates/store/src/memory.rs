@@ -139,9 +139,10 @@ impl Store for MemoryStore {
         &self,
         registration: Registration,
         fresh: DeviceId,
+        devices_max: Option<u64>,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
-        self.step(|state| state.register_device(registration, fresh, now))?
+        self.step(|state| state.register_device(registration, fresh, devices_max, now))?
     }
 
     async fn device(

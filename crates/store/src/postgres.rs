@@ -38,6 +38,7 @@ mod prune;
 mod publishes;
 mod replay;
 mod retries;
+mod room;
 mod scheduled;
 mod schema;
 mod sealing;

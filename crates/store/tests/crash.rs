@@ -59,7 +59,7 @@ async fn write_for_ever(store: &SqliteStore, instance: InstanceId, lane: usize) 
             metadata: DeviceMetadata::default(),
         };
         let fresh = DeviceId::random(Platform::Fcm);
-        let registered = store.register_device(registration, fresh, NOW).await;
+        let registered = store.register_device(registration, fresh, None, NOW).await;
         let id = registered.expect("a device").id;
         let interests = ["a", "b", "c"].map(|name| InterestName::parse(name).expect("a name"));
         let set = store

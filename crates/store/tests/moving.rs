@@ -27,6 +27,7 @@ const STAYING: &[&str] = &[
     "heliostat_schema",
     "moves",
     "nodes",
+    "device_counts",
     "duties",
     "console",
     "trail",

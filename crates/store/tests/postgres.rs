@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot be set up fails by panicking"
 )]
 
@@ -13,11 +14,12 @@ mod schema;
 
 use std::sync::Arc;
 
+use domain::device::{DeviceId, Platform};
 use schema::Schema;
-use store::Store;
 use store::conformance::world;
 use store::postgres::{PostgresSettings, PostgresStore};
 use store::publishes::Settled;
+use store::{Store, StoreError};
 
 async fn fresh() -> (Arc<dyn Store>, Option<Schema>) {
     let Some(schema) = Schema::create().await else {
@@ -63,6 +65,46 @@ async fn a_node_hears_of_work_that_another_left() {
     assert_eq!(released.expect("a release"), Settled::Done);
     heard(&*waiting).await;
     for store in [accepting, waiting] {
+        store.close().await;
+    }
+}
+
+/// Far from the limit and near it, from both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_together_never_exceed_the_limit() {
+    const MOST: u64 = 240;
+    let Some(schema) = Schema::create().await else {
+        return;
+    };
+    let open = || async {
+        let opened = PostgresStore::open(&schema.url(), PostgresSettings::default()).await;
+        let store: Arc<dyn Store> = Arc::new(opened.expect("an empty store"));
+        store
+    };
+    let nodes = [open().await, open().await];
+    let instance = world::instance(&nodes[0]).await;
+    let calls: Vec<_> = (0..300)
+        .map(|number| {
+            let store = Arc::clone(&nodes[number % 2]);
+            async move {
+                let token = world::token(Platform::Fcm, number);
+                let fresh = DeviceId::random(Platform::Fcm);
+                let registration = world::registration(instance, token);
+                let registered =
+                    store.register_device(registration, fresh, Some(MOST), world::at(0));
+                match registered.await {
+                    Ok(_) => 1,
+                    Err(StoreError::InstanceFull) => 0,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
+        .collect();
+    let registered: u64 = world::all(calls).await.into_iter().sum();
+    assert_eq!(registered, MOST);
+    for store in nodes {
+        let counted = store.device_count(instance).await;
+        assert_eq!(counted.expect("a count"), MOST);
         store.close().await;
     }
 }

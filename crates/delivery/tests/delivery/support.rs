@@ -150,7 +150,7 @@ impl World {
         };
         let fresh = DeviceId::random(platform);
         self.store
-            .register_device(registration, fresh, self.clock.now())
+            .register_device(registration, fresh, None, self.clock.now())
             .await
             .unwrap()
             .id

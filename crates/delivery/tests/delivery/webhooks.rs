@@ -177,7 +177,7 @@ impl Stage {
         let fresh = DeviceId::random(Platform::Fcm);
         let now = self.clock.now();
         self.store
-            .register_device(registration, fresh, now)
+            .register_device(registration, fresh, None, now)
             .await
             .unwrap();
     }

@@ -175,7 +175,7 @@ through! {
     fn mark_credential(
         instance: InstanceId, platform: Platform, version: CredentialVersion, broken: Option<&str>, now: Timestamp
     ) -> bool;
-    fn register_device(registration: Registration, fresh: DeviceId, now: Timestamp) -> Registered;
+    fn register_device(registration: Registration, fresh: DeviceId, devices_max: Option<u64>, now: Timestamp) -> Registered;
     fn device(instance: InstanceId, id: DeviceId) -> Option<DeviceRecord>;
     fn delete_device(instance: InstanceId, id: DeviceId) -> bool;
     fn set_metadata(instance: InstanceId, id: DeviceId, metadata: DeviceMetadata) -> Changed;
@@ -345,6 +345,10 @@ impl Insights for FaultyStore {
             .store
             .publish_events(instance, id, kind, after, limit);
         self.call(events).await
+    }
+
+    async fn device_count(&self, instance: InstanceId) -> Result<u64, StoreError> {
+        self.call(self.world.store.device_count(instance)).await
     }
 
     async fn count_devices(

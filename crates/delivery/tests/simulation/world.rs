@@ -188,7 +188,10 @@ impl World {
         };
         let id = DeviceId::random(platform);
         let now = self.clock.now();
-        let registered = self.store.register_device(registration, id, now).await;
+        let registered = self
+            .store
+            .register_device(registration, id, None, now)
+            .await;
         assert_eq!(registered.unwrap().id, id);
         let interests: BTreeSet<_> = (0..=dice.roll(3))
             .map(|_| interest(dice.roll(self.plot.interests)))

@@ -23,7 +23,7 @@ pub(crate) enum InstanceCommand {
     Create(Create),
     /// List the instances.
     List(List),
-    /// Show an instance: credentials and their state, key hints, VAPID key. No secrets.
+    /// Show an instance: how many devices, credentials and their state, key hints, VAPID key. No secrets.
     Show(Show),
     /// Give an instance another name.
     Rename(Rename),
@@ -208,9 +208,10 @@ impl Show {
                     .collect();
                 let of = |name| text(&instance, name);
                 let said = format!(
-                    "Instance     {id}\nName         {}\nCreated      {}\nSecret keys  {}\nVAPID key    {}\n\n{}",
+                    "Instance     {id}\nName         {}\nCreated      {}\nDevices      {}\nSecret keys  {}\nVAPID key    {}\n\n{}",
                     of("name"),
                     of("createdAt"),
+                    devices(&instance),
                     keys.join("\n             "),
                     of("vapidPublicKey"),
                     credential_table(list(&instance, "credentials"), &of("createdAt")),
@@ -272,6 +273,15 @@ fn confirm(id: InstanceId, name: &str) -> Result<(), Failure> {
         _ => Err(Failure::new(format!(
             "instance {id} is not deleted: the answer was not yes"
         ))),
+    }
+}
+
+/// How many devices an instance has, and may have.
+fn devices(instance: &Value) -> String {
+    let devices = &instance["devices"];
+    match instance["devicesMax"].as_u64() {
+        Some(most) => format!("{devices} of {most}"),
+        None => devices.to_string(),
     }
 }
 

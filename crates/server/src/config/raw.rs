@@ -91,6 +91,7 @@ struct RawLimits {
     json_depth_max: i64,
     http2_resets_max: i64,
     publishes_per_second_max: i64,
+    devices_per_instance: i64,
     registrations_per_address_per_minute_max: i64,
     registrations_per_instance_per_minute_max: i64,
     header_bytes_max: i64,
@@ -429,6 +430,10 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         json_depth_max: count("limits.json_depth_max", raw.json_depth_max, 8, 120)?,
         http2_resets_max: count("limits.http2_resets_max", raw.http2_resets_max, 1, 100_000)?,
         rates: rate_limits(raw)?,
+        devices_per_instance_max: match raw.devices_per_instance {
+            0 => None,
+            most => Some(count("limits.devices_per_instance", most, 0, i64::MAX)? as u64),
+        },
     })
 }
 

@@ -100,6 +100,9 @@ pub(crate) enum ApiError {
         /// Whether the caller repeats a 422 for ever.
         retried_if_unprocessable: bool,
     },
+    // The Swift SDK gives up at these very words, and repeats any other 402 for ever.
+    #[error("Device could not be created")]
+    InstanceFull,
     #[error("too often; try again in {} s", .0.retry_after_secs())]
     TooOften(TooOften),
     #[error("the URL is too long, it may have {max} bytes")]
@@ -176,6 +179,7 @@ impl ApiError {
             | Self::Publish(_)
             | Self::Line { .. }
             | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InstanceFull => StatusCode::PAYMENT_REQUIRED,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow | Self::Busy | Self::Unavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -192,6 +196,7 @@ impl ApiError {
             Self::DeviceNotFound => "Device not found",
             Self::PublishNotFound => "Publish not found",
             Self::Publish(_) | Self::Line { .. } => "Bad Request",
+            Self::InstanceFull => "Too many devices",
             other => match other.status() {
                 StatusCode::BAD_REQUEST => "Bad request",
                 StatusCode::UNAUTHORIZED => "Unauthorized",
@@ -271,6 +276,7 @@ impl From<StoreError> for ApiError {
                 Self::Unavailable
             }
             StoreError::UnknownInstance => Self::InstanceNotFound,
+            StoreError::InstanceFull => Self::InstanceFull,
             StoreError::Corrupt(_) | StoreError::InstanceExists => {
                 tracing::error!(%error, "the store failed a request");
                 Self::Internal
@@ -329,6 +335,14 @@ mod tests {
                 400,
                 "Bad request",
                 "'User id' is too long, max length is 164".into()
+            )
+        );
+        assert_eq!(
+            shown(ApiError::InstanceFull),
+            (
+                402,
+                "Too many devices",
+                "Device could not be created".into()
             )
         );
         assert_eq!(

@@ -102,6 +102,41 @@ async fn an_instance_registers_so_many_devices_in_a_minute() {
 }
 
 #[tokio::test]
+async fn a_full_instance_refuses_new_devices_and_no_others() {
+    let server = Server::start_with(&[("limits.devices_per_instance", "2")]).await;
+    let (full, other) = (server.instance().await, server.instance().await);
+    let register = async |instance: &crate::support::Instance, token: &str| {
+        let body = format!(r#"{{"token":"{token}"}}"#);
+        server
+            .post(&format!("{}/fcm", devices(instance)), &body)
+            .await
+    };
+    let first = register(&full, "a").await.json()["id"].clone();
+    assert_eq!(register(&full, "b").await.status, 200);
+    let refused = register(&full, "c").await;
+    assert_eq!(refused.status, 402);
+    assert_eq!(
+        refused.json(),
+        serde_json::json!({"error": "Too many devices", "description": "Device could not be created"})
+    );
+    assert_eq!(register(&other, "c").await.status, 200);
+    // A device that is there goes on as ever.
+    let again = register(&full, "a").await;
+    assert_eq!((again.status.as_u16(), &again.json()["id"]), (200, &first));
+    let path = device_path(&full, first.as_str().unwrap());
+    server
+        .post(&format!("{path}/interests/hello"), "")
+        .await
+        .ok();
+    for _ in 0..2 {
+        let deleted = server.send(Method::DELETE, &path, &[], "").await;
+        assert_eq!(deleted.status, 200);
+    }
+    assert_eq!(register(&full, "c").await.status, 200);
+    assert_eq!(register(&full, "a").await.status, 402);
+}
+
+#[tokio::test]
 async fn registrations_at_an_instance_that_is_not_there_cost_nothing() {
     let rate = "limits.registrations_per_instance_per_minute_max";
     let server = Server::start_with(&[(rate, "1")]).await;

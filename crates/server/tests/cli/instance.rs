@@ -55,7 +55,7 @@ fn the_first_one_makes_database_and_master_key() {
 
 #[test]
 fn id_and_key_may_be_brought_along() {
-    let place = Place::new();
+    let mut place = Place::new();
     let text = place.ok(&[
         "instance",
         "create",
@@ -82,6 +82,13 @@ fn id_and_key_may_be_brought_along() {
     assert_eq!(shown["secretKeys"][0]["hint"], "…0001");
     assert_eq!(shown["credentials"], json!([]));
     assert!(!shown.to_string().contains("brought-along"));
+    assert_eq!(
+        (&shown["devices"], &shown["devicesMax"]),
+        (&json!(0), &json!(null))
+    );
+    place.set("HELIOSTAT_LIMITS_DEVICES_PER_INSTANCE", "7");
+    let shown = place.ok(&["instance", "show", ID]);
+    assert!(shown.contains("Devices      0 of 7"), "{shown}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub async fn a_device_is_active_on_the_days_on_which_it_shows(store: Arc<dyn Sto
     assert_eq!(days_of(&store, instance).await, [0]);
 
     let again = registration(instance, token(Platform::Fcm, 1));
-    let registered = store.register_device(again, DeviceId::random(Platform::Fcm), on(2));
+    let registered = store.register_device(again, DeviceId::random(Platform::Fcm), None, on(2));
     assert!(!registered.await.unwrap().new);
     let set = store.set_interests(instance, id, names(&["news"]), on(4));
     assert_eq!(set.await.unwrap(), Changed::Done);
@@ -114,7 +114,7 @@ pub async fn a_device_is_active_on_the_days_on_which_it_shows(store: Arc<dyn Sto
     assert_eq!(refused.await.unwrap(), Bound::ToAnotherUser);
     // A clock that lags behind changes nothing.
     let late = registration(instance, token(Platform::Fcm, 1));
-    let late = store.register_device(late, DeviceId::random(Platform::Fcm), on(5));
+    let late = store.register_device(late, DeviceId::random(Platform::Fcm), None, on(5));
     assert!(!late.await.unwrap().new);
     assert_eq!(days_of(&store, instance).await, expected);
     // The day before yesterday counts among thirty days, but for the first.
@@ -139,7 +139,7 @@ pub async fn devices_are_counted_and_found_alike(store: Arc<dyn Store>) {
             if dice.roll(5) == 0 {
                 let again = registration(mine, token(id.platform(), *number));
                 let fresh = DeviceId::random(id.platform());
-                let again = store.register_device(again, fresh, on(today)).await;
+                let again = store.register_device(again, fresh, None, on(today)).await;
                 assert_eq!(again.unwrap().id, *id);
             }
         }

@@ -14,7 +14,7 @@ use crate::devices::{Bound, Changed, Registered};
 async fn register(store: &Arc<dyn Store>, registration: Registration, secs: i64) -> Registered {
     let fresh = DeviceId::random(registration.token.platform());
     store
-        .register_device(registration, fresh, at(secs))
+        .register_device(registration, fresh, None, at(secs))
         .await
         .unwrap()
 }
@@ -134,7 +134,7 @@ pub async fn a_new_token_gets_the_fresh_id(store: Arc<dyn Store>) {
             ..registration(instance, token(platform, 1))
         };
         let registered = store
-            .register_device(registration, fresh, at(3))
+            .register_device(registration, fresh, None, at(3))
             .await
             .unwrap();
         assert_eq!(

@@ -56,7 +56,7 @@ pub async fn unknown_instances_are_told(store: Arc<dyn Store>) {
     let fresh = DeviceId::random(Platform::Apns);
     unknown(
         store
-            .register_device(registration, fresh, at(0))
+            .register_device(registration, fresh, None, at(0))
             .await
             .map(drop),
     );

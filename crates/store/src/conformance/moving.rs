@@ -270,7 +270,8 @@ pub async fn everything_moves(source: Arc<dyn Moving>, target: Arc<dyn Moving>) 
         let days = store.event_days(instance, first, today).await.unwrap();
         assert_eq!(days.len(), 2);
         let counted = store.count_devices(instance, today, DeviceOrdinal(0), DEVICES * 2);
-        (days, counted.await.unwrap())
+        let count = store.device_count(instance).await.unwrap();
+        (days, counted.await.unwrap(), count)
     };
     assert_eq!(insights(&from).await, insights(&to).await);
     let repeated = to.repeated_publish(instance, filled.once.clone()).await;

@@ -11,7 +11,7 @@ use crate::Store;
 use crate::devices::Changed;
 use crate::publishes::{DeadDevice, Job, NewPublish, Plan, Settled, Settlement};
 
-fn dead(recipient: &Recipient, since: Option<i64>) -> Settlement {
+pub(super) fn dead(recipient: &Recipient, since: Option<i64>) -> Settlement {
     Settlement {
         dead: vec![DeadDevice {
             device: recipient.device,
@@ -23,7 +23,7 @@ fn dead(recipient: &Recipient, since: Option<i64>) -> Settlement {
 }
 
 /// A device of `platform` that `news` goes to, with a job for it.
-async fn one_device(
+pub(super) async fn one_device(
     store: &Arc<dyn Store>,
     platform: Platform,
 ) -> (InstanceId, DeviceId, Job, Recipient) {
@@ -184,6 +184,7 @@ pub async fn changed_keys_save_the_device(store: Arc<dyn Store>) {
         .register_device(
             registration(instance, web_token(1, 9)),
             DeviceId::random(Platform::Web),
+            None,
             at(5),
         )
         .await

@@ -132,7 +132,7 @@ pub fn registration(instance: InstanceId, token: GatewayToken) -> Registration {
 pub async fn device(store: &Arc<dyn Store>, instance: InstanceId, token: GatewayToken) -> DeviceId {
     let fresh = DeviceId::random(token.platform());
     let registered = store
-        .register_device(registration(instance, token), fresh, at(0))
+        .register_device(registration(instance, token), fresh, None, at(0))
         .await
         .unwrap();
     registered.id

@@ -22,6 +22,7 @@ impl State {
         &mut self,
         registration: Registration,
         fresh: DeviceId,
+        devices_max: Option<u64>,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
         let instance = self.known_instance(registration.instance)?;
@@ -34,6 +35,10 @@ impl State {
             self.raise_removed(number, Removal::TokenMoved);
             self.remove_device(number);
             known = None;
+        } else if known.is_none()
+            && devices_max.is_some_and(|most| self.device_count(instance) >= most)
+        {
+            return Err(StoreError::InstanceFull);
         }
         if let Some(number) = known
             && let Some(device) = self.devices.rows.get_mut(&number)
@@ -72,6 +77,12 @@ impl State {
             new: true,
             interests: Vec::new(),
         })
+    }
+
+    /// How many devices an instance has.
+    pub(super) fn device_count(&self, instance: i64) -> u64 {
+        let devices = self.devices.rows.values();
+        devices.filter(|device| device.instance == instance).count() as u64
     }
 
     /// Writes down that a device is active.

@@ -152,6 +152,13 @@ impl Insights for MemoryStore {
         })
     }
 
+    async fn device_count(&self, instance: InstanceId) -> Result<u64, StoreError> {
+        self.step(|state| {
+            let instance = state.instance(instance);
+            instance.map_or(0, |instance| state.device_count(instance))
+        })
+    }
+
     async fn count_devices(
         &self,
         instance: InstanceId,

@@ -7,7 +7,7 @@ use domain::webhook::{Removal, WebhookEvent};
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
-use super::{activity, columns, instances, interests, users, webhooks};
+use super::{activity, columns, interests, room, users, webhooks};
 use crate::activity::Day;
 use crate::devices::{Changed, DeviceRecord, Registered};
 
@@ -73,20 +73,24 @@ pub(super) async fn register(
     session: &Session,
     registration: &Registration,
     fresh: DeviceId,
+    devices_max: Option<u64>,
     now: Timestamp,
 ) -> Result<Registered, Fault> {
-    let instance = instances::known(session, registration.instance).await?;
     let token = &registration.token;
+    let digest = columns::digest(token);
+    let (instance, room) =
+        room::enter(session, registration.instance, &digest, devices_max).await?;
+    let mut replaced = 0;
     if token.keys().is_some() {
         let changed: Option<i64> = session
             .value(
                 "SELECT device FROM devices WHERE instance = $1 AND digest = $2 AND user_number IS NOT NULL
                     AND keys IS DISTINCT FROM $3",
-                &[&instance, &columns::digest(token), &columns::keys(token)],
+                &[&instance, &digest, &columns::keys(token)],
             )
             .await?;
         let removal = Some(Removal::TokenMoved);
-        remove(session, instance, &Vec::from_iter(changed), removal).await?;
+        replaced = remove(session, instance, &Vec::from_iter(changed), removal).await?;
     }
     let row = session
         .row(
@@ -105,7 +109,7 @@ pub(super) async fn register(
                 &token.platform().as_str(),
                 &token.identity(),
                 &columns::keys(token),
-                &columns::digest(token),
+                &digest,
                 &registration.bundle_id.as_ref().map(|id| id.as_str()),
                 &registration.metadata.as_json(),
                 &now.as_millis(),
@@ -117,6 +121,9 @@ pub(super) async fn register(
     let id = DeviceId::from_parts(token.platform(), row.at(1)?);
     let new = id == fresh;
     let interests = if new {
+        if replaced == 0 {
+            room::prove(session, instance, room).await?;
+        }
         let event = WebhookEvent::DeviceRegistered {
             instance: registration.instance,
             device: id,

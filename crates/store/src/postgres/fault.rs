@@ -13,6 +13,8 @@ pub(super) enum Fault {
     Database(Error),
     /// The database has not answered in time.
     Silent,
+    /// What was looked at before has changed meanwhile.
+    Overtaken,
     /// What we have to say.
     Store(StoreError),
 }
@@ -90,13 +92,13 @@ impl Fault {
     fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Database(error) => error.code(),
-            Self::Silent | Self::Store(_) => None,
+            Self::Silent | Self::Overtaken | Self::Store(_) => None,
         }
     }
 
     /// Whether the transaction was undone only because of another.
     pub(super) fn is_collision(&self) -> bool {
-        self.code().is_some_and(|code| COLLISIONS.contains(code))
+        matches!(self, Self::Overtaken) || self.code().is_some_and(|code| COLLISIONS.contains(code))
     }
 
     /// Whether the server refused a statement for what it says, not for where things stand.
@@ -110,7 +112,7 @@ impl Fault {
     /// writes since another is the primary now.
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
-            Self::Store(_) => false,
+            Self::Store(_) | Self::Overtaken => false,
             Self::Silent => true,
             Self::Database(error) => match error.code() {
                 None => true,
@@ -132,6 +134,7 @@ impl From<Fault> for StoreError {
         let collided = fault.is_collision();
         match fault {
             Fault::Store(error) => error,
+            Fault::Overtaken => Self::Busy,
             Fault::Silent => unavailable("the database does not answer"),
             Fault::Database(error) => match error.code() {
                 _ if collided => Self::Busy,

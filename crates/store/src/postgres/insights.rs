@@ -10,7 +10,7 @@ use domain::publish::PublishId;
 
 use super::fault::{Fault, corrupt};
 use super::session::{Columns as _, Session};
-use super::{PostgresStore, activity, columns, events, prune};
+use super::{PostgresStore, activity, columns, events, prune, room};
 use crate::StoreError;
 use crate::activity::{CountedDevices, Day, FoundDevices, WantedDevices};
 use crate::insights::{EventDay, EventHour, Insights, ListedEvent};
@@ -90,6 +90,14 @@ impl Insights for PostgresStore {
         self.sessions
             .snapshot(arguments, |s, (instance, id, kind, after, limit)| {
                 Box::pin(events::of_publish(s, *instance, *id, *kind, *after, *limit))
+            })
+            .await
+    }
+
+    async fn device_count(&self, instance: InstanceId) -> Result<u64, StoreError> {
+        self.sessions
+            .read((instance,), |s, (instance,)| {
+                Box::pin(room::device_count(s, *instance))
             })
             .await
     }

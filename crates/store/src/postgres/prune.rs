@@ -241,12 +241,20 @@ pub(super) async fn purge_deleted(session: &Session) -> Result<bool, Fault> {
         if purge_piece(session, instance).await? {
             return Ok(false);
         }
-        session
+        let removed = session
             .execute(
                 "DELETE FROM instances WHERE instance = $1 AND deleted_by < pg_snapshot_xmin(pg_current_snapshot())",
                 &[&instance],
             )
             .await?;
+        if removed > 0 {
+            session
+                .execute(
+                    "DELETE FROM device_counts WHERE instance = $1",
+                    &[&instance],
+                )
+                .await?;
+        }
     }
     Ok(true)
 }

@@ -22,7 +22,7 @@ impl Migration {
 }
 
 /// In order; the number of a migration is its place, from one.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration::beside(include_str!("../../migrations/postgres/0001_first.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0002_cluster.sql")),
     Migration::beside(include_str!("../../migrations/postgres/0003_moving.sql")),
@@ -41,6 +41,9 @@ const MIGRATIONS: [Migration; 13] = [
     Migration::beside(include_str!("../../migrations/postgres/0012_activity.sql")),
     Migration::beside(include_str!(
         "../../migrations/postgres/0013_named_interests.sql"
+    )),
+    Migration::beside(include_str!(
+        "../../migrations/postgres/0014_device_counts.sql"
     )),
 ];
 

@@ -11,7 +11,6 @@ use domain::instance::InstanceId;
 use domain::interest::InterestName;
 use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
-use uuid::Uuid;
 
 use super::{
     PostgresStore, devices, export, import, instances, interests, jobs, keys, lookup, replay,
@@ -121,11 +120,13 @@ impl Store for PostgresStore {
         &self,
         registration: Registration,
         fresh: DeviceId,
+        most: Option<u64>,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
-        call!(self.for_devices.write(registration, fresh, now), |s| {
-            devices::register(s, registration, *fresh, *now)
-        })
+        call!(
+            self.for_devices.write(registration, fresh, most, now),
+            |s| devices::register(s, registration, *fresh, *most, *now)
+        )
     }
 
     async fn device(
@@ -252,7 +253,7 @@ impl Store for PostgresStore {
     async fn export_devices(
         &self,
         instance: InstanceId,
-        after: Option<Uuid>,
+        after: Option<uuid::Uuid>,
         limit: usize,
     ) -> Result<DevicesPage, StoreError> {
         call!(self.snapshot(instance, after, limit), |s| export::devices(

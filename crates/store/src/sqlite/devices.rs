@@ -79,10 +79,35 @@ fn with_token(
         .optional()?)
 }
 
+/// How many devices an instance has.
+pub(super) fn count(connection: &Connection, instance: i64) -> Result<u64, StoreError> {
+    let count: Option<i64> = connection
+        .prepare_cached("SELECT count FROM device_counts WHERE instance = ?1")?
+        .query_row([instance], |row| row.get(0))
+        .optional()?;
+    columns::count(count.unwrap_or(0))
+}
+
+/// Counts devices that were inserted.
+pub(super) fn counted(
+    connection: &Connection,
+    instance: i64,
+    new: usize,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO device_counts (instance, count) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute([instance, columns::limit(new)])?;
+    Ok(())
+}
+
 pub(super) fn register(
     connection: &Connection,
     registration: &Registration,
     fresh: DeviceId,
+    devices_max: Option<u64>,
     now: Timestamp,
 ) -> Result<Registered, StoreError> {
     let instance = instances::known(connection, registration.instance)?;
@@ -92,8 +117,14 @@ pub(super) fn register(
     if let Some((device, _)) = known
         && changes_keys_of_a_user(connection, device, token)?
     {
+        // Its place is the new one's.
         remove(connection, device, Removal::TokenMoved)?;
         known = None;
+    } else if known.is_none()
+        && let Some(most) = devices_max
+        && count(connection, instance)? >= most
+    {
+        return Err(StoreError::InstanceFull);
     }
     if let Some((device, uuid)) = known {
         connection
@@ -134,6 +165,7 @@ pub(super) fn register(
             now.as_millis(),
             Day::of(now).number(),
         ])?;
+    counted(connection, instance, 1)?;
     let id = DeviceId::from_parts(token.platform(), *fresh.uuid());
     let event = WebhookEvent::DeviceRegistered {
         instance: registration.instance,

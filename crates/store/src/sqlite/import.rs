@@ -14,7 +14,7 @@ use domain::user::UserId;
 use rusqlite::{Connection, params};
 
 use super::audience::index;
-use super::{columns, instances, interests, users};
+use super::{columns, devices, instances, interests, users};
 use crate::StoreError;
 use crate::transfer::{DeviceImport, ImportRefusal, ImportRules, Imported};
 
@@ -69,6 +69,9 @@ pub(super) fn devices(
             break;
         }
     }
+    let is_new = |imported: &&Imported| matches!(imported, Imported::Done { new: true, .. });
+    let new = answers.iter().filter(is_new).count();
+    devices::counted(connection, batch.instance, new)?;
     Ok(answers)
 }
 

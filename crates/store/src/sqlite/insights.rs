@@ -7,7 +7,7 @@ use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use rusqlite::{Connection, params};
 
-use super::{SqliteStore, activity, columns, events, prune};
+use super::{SqliteStore, activity, columns, devices, events, instances, prune};
 use crate::StoreError;
 use crate::activity::{CountedDevices, Day, FoundDevices, WantedDevices};
 use crate::insights::{EventDay, EventHour, Insights, ListedEvent};
@@ -68,6 +68,15 @@ impl Insights for SqliteStore {
     ) -> Result<Option<Vec<ListedEvent>>, StoreError> {
         self.readers
             .run(move |c| events::of_publish(c, instance, id, kind, after, limit))
+            .await
+    }
+
+    async fn device_count(&self, instance: InstanceId) -> Result<u64, StoreError> {
+        self.readers
+            .run(move |c| match instances::number(c, instance)? {
+                Some(instance) => devices::count(c, instance),
+                None => Ok(0),
+            })
             .await
     }
 

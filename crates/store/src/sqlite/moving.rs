@@ -14,6 +14,7 @@ use crate::moving::{Begun, Cell, CellType, Counters, Kind, Moving, Place, Reache
 pub(super) const STAYING: &[&str] = &[
     "store",
     "moves",
+    "device_counts",
     "nodes",
     "duties",
     "console",
@@ -352,6 +353,10 @@ fn end(connection: &Connection, counters: &Counters) -> Result<(), StoreError> {
             )?;
         }
     }
+    connection.execute(
+        "INSERT OR REPLACE INTO device_counts (instance, count) SELECT instance, count(*) FROM devices GROUP BY instance",
+        [],
+    )?;
     connection.execute(
         "UPDATE store SET configuration_version = max(configuration_version, ?1) + 1, filled_from = NULL",
         [counters.configuration_version],

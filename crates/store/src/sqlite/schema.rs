@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
-pub(super) const MIGRATIONS: [&str; 15] = [
+pub(super) const MIGRATIONS: [&str; 16] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_lookup.sql"),
     include_str!("../../migrations/sqlite/0003_lists.sql"),
@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: [&str; 15] = [
     include_str!("../../migrations/sqlite/0013_tries.sql"),
     include_str!("../../migrations/sqlite/0014_activity.sql"),
     include_str!("../../migrations/sqlite/0015_named_interests.sql"),
+    include_str!("../../migrations/sqlite/0016_device_counts.sql"),
 ];
 /// Tells `file` and us whose database it is: "Heli" in ASCII.
 const APPLICATION_ID: i64 = 0x4865_6c69;

@@ -48,10 +48,8 @@ impl Store for SqliteStore {
     }
 
     async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError> {
-        let was_there = self
-            .writer
-            .run(move |c| instances::mark_deleted(c, id))
-            .await?;
+        let marking = self.writer.run(move |c| instances::mark_deleted(c, id));
+        let was_there = marking.await?;
         if was_there {
             self.cache.clear();
             self.purge_deleted().await?;
@@ -109,10 +107,11 @@ impl Store for SqliteStore {
         &self,
         registration: Registration,
         fresh: DeviceId,
+        devices_max: Option<u64>,
         now: Timestamp,
     ) -> Result<Registered, StoreError> {
         self.writer
-            .run_for_devices(move |c| devices::register(c, &registration, fresh, now))
+            .run_for_devices(move |c| devices::register(c, &registration, fresh, devices_max, now))
             .await
     }
 

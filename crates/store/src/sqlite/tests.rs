@@ -80,7 +80,7 @@ fn registration(instance: InstanceId, number: usize) -> Registration {
 async fn device(store: &SqliteStore, instance: InstanceId, number: usize) -> DeviceId {
     let fresh = DeviceId::random(Platform::Fcm);
     let registered = store
-        .register_device(registration(instance, number), fresh, NOW)
+        .register_device(registration(instance, number), fresh, None, NOW)
         .await
         .unwrap();
     registered.id

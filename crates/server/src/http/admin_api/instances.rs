@@ -103,6 +103,18 @@ pub(super) fn secret_key(fields: &mut Fields) -> Result<SecretKey, ApiError> {
     }
 }
 
+/// An instance with what it may have.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShownInstance {
+    #[serde(flatten)]
+    instance: Instance,
+    /// How many devices it has.
+    devices: u64,
+    /// How many it may have for another to register; null if there is no limit.
+    devices_max: Option<u64>,
+}
+
 /// `GET`.
 #[utoipa::path(
     get,
@@ -112,7 +124,7 @@ pub(super) fn secret_key(fields: &mut Fields) -> Result<SecretKey, ApiError> {
     summary = "An instance, without its secrets",
     params(path::Instance),
     responses(
-        (status = 200, body = Instance),
+        (status = 200, body = ShownInstance),
         InInstance,
     )
 )]
@@ -120,7 +132,11 @@ pub(crate) async fn show(
     State(api): State<Api>,
     MayRead { instance }: MayRead,
 ) -> Result<Response, ApiError> {
-    Ok(json(&instances::show(api.admin(), instance).await?))
+    Ok(json(&ShownInstance {
+        instance: instances::show(api.admin(), instance).await?,
+        devices: api.store().device_count(instance).await?,
+        devices_max: api.shared.limits.devices_per_instance_max,
+    }))
 }
 
 /// What is to be another.

@@ -76,6 +76,7 @@ pub(crate) struct ShownDevice {
     responses(
         (status = 200, body = Registered),
         (status = 400, body = Refusal),
+        (status = 402, body = Refusal, description = "The instance has as many devices as it may have, and this is another"),
         (status = 404, body = Refusal, description = "There is no such instance"),
     )
 )]
@@ -100,10 +101,11 @@ pub(crate) async fn register(
             .check_url(subscription.endpoint())
             .map_err(|_| ApiError::EndpointRefused)?;
     }
+    let devices_max = api.shared.limits.devices_per_instance_max;
     let fresh = DeviceId::random(platform);
     let registered = api
         .store()
-        .register_device(registration, fresh, api.now())
+        .register_device(registration, fresh, devices_max, api.now())
         .await?;
     api.trail().note(instance, |now| Trace {
         device: Some(registered.id),

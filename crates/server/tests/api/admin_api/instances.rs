@@ -26,6 +26,10 @@ async fn one_is_created_shown_renamed_and_deleted() {
     assert!(!shown.body.contains(key), "the key is shown once");
     let shown = shown.json();
     assert_eq!(shown["name"], "shop");
+    assert_eq!(
+        (&shown["devices"], &shown["devicesMax"]),
+        (&json!(0), &Value::Null)
+    );
     assert_eq!(shown["secretKeys"][0]["hint"], format!("…{}", &key[60..]));
     // The key works at once.
     let publishes = format!("/publish_api/v1/instances/{id}/publishes");

@@ -56,7 +56,7 @@ async fn user(store: &PostgresStore, instance: InstanceId, devices: usize) {
             metadata: DeviceMetadata::default(),
         };
         let fresh = DeviceId::random(Platform::Fcm);
-        let id = store.register_device(registration, fresh, NOW).await;
+        let id = store.register_device(registration, fresh, None, NOW).await;
         let user = UserId::parse(format!("user-{devices}")).unwrap();
         let bound = store
             .bind_user(instance, id.unwrap().id, user, 100, NOW)

@@ -91,7 +91,9 @@ async fn a_damaged_file_is_told() {
     for number in 0..20 {
         let registration = super::registration(id, number);
         let fresh = DeviceId::random(Platform::Fcm);
-        let registered = store.register_device(registration, fresh, super::NOW).await;
+        let registered = store
+            .register_device(registration, fresh, None, super::NOW)
+            .await;
         assert!(
             matches!(registered, Err(StoreError::Corrupt(_))),
             "{registered:?}"

@@ -123,7 +123,8 @@ async fn a_flood_of_registrations_neither_pushes_out_a_publish_nor_makes_it_wait
         let store = Arc::clone(&store);
         flood.spawn(async move {
             let fresh = DeviceId::random(Platform::Fcm);
-            let registered = store.register_device(registration(instance, number), fresh, NOW);
+            let registered =
+                store.register_device(registration(instance, number), fresh, None, NOW);
             registered.await.is_ok()
         });
     }
@@ -175,7 +176,7 @@ async fn a_full_queue_refuses_at_once() {
     until_waiting(&store, 3).await;
     let fresh = DeviceId::random(Platform::Fcm);
     let refused = store
-        .register_device(registration(instance, 9), fresh, NOW)
+        .register_device(registration(instance, 9), fresh, None, NOW)
         .await;
     assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
     drop(release);
