@@ -158,6 +158,9 @@ impl fmt::Debug for Guard {
 }
 
 #[cfg(test)]
+mod forms;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -177,91 +180,6 @@ mod tests {
         ] {
             assert_eq!(check(url), Ok(()), "{url}");
         }
-    }
-
-    #[test]
-    fn every_way_to_write_a_private_address_is_refused() {
-        for host in [
-            "127.0.0.1",
-            "127.1",
-            "127.0.1",
-            "2130706433",
-            "0x7f000001",
-            "0x7f.1",
-            "0177.0.0.1",
-            "0177.0.0.01",
-            "017700000001",
-            "0",
-            "0x0",
-            "127.0.0.1.",
-            "①②⑦.0.0.1",
-            "%31%32%37.0.0.1",
-            "169.254.169.254",
-            "0xa9fea9fe",
-            "2852039166",
-            "10.1",
-            "192.168.257",
-            "100.64.0.1",
-            "198.18.0.1",
-            "192.0.0.1",
-            "255.255.255.255",
-            "[::1]",
-            "[::]",
-            "[0:0:0:0:0:0:0:1]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:7f00:1]",
-            "[::127.0.0.1]",
-            "[2002:7f00:1::]",
-            "[2001::7f00:1]",
-            "[64:ff9b::127.0.0.1]",
-            "[64:ff9b::a9fe:a9fe]",
-            "[fc00::1]",
-            "[fd00::1]",
-            "[fe80::1]",
-            "[ff02::1]",
-            "[2001:db8::1]",
-            "[3fff::1]",
-            "[8000::1]",
-        ] {
-            assert_eq!(
-                check(&format!("https://{host}/x")),
-                Err(Refused::Address),
-                "{host}"
-            );
-        }
-    }
-
-    #[test]
-    fn wrong_forms_are_refused() {
-        for (url, why) in [
-            ("", Refused::NotUrl),
-            ("push.example", Refused::NotUrl),
-            ("https://", Refused::NotUrl),
-            ("https://[fe80::1%25eth0]/", Refused::NotUrl),
-            ("https://[fe80::1%eth0]/", Refused::NotUrl),
-            ("https://1.2.3.4.5/", Refused::NotUrl),
-            ("https://256.256.256.256/", Refused::NotUrl),
-            ("https://a b/", Refused::NotUrl),
-            ("http://push.example/", Refused::NotHttps),
-            ("ftp://push.example/", Refused::NotHttps),
-            ("file:///etc/passwd", Refused::NotHttps),
-            ("javascript:alert(1)", Refused::NotHttps),
-            ("https://user@push.example/", Refused::UserInfo),
-            ("https://:pass@push.example/", Refused::UserInfo),
-            ("https://push.example@127.0.0.1/", Refused::UserInfo),
-            ("https://push.example./", Refused::HostForm),
-            ("https://localhost./", Refused::HostForm),
-            ("https://push.example:8443/", Refused::Port),
-            ("https://8.8.8.8:22/", Refused::Port),
-            ("https://[2606:4700::1]:80/", Refused::Port),
-        ] {
-            assert_eq!(check(url), Err(why), "{url}");
-        }
-        // A backslash ends the host as a slash does, so what follows is no user info.
-        assert_eq!(
-            check("https://127.0.0.1\\@push.example/"),
-            Err(Refused::Address)
-        );
     }
 
     #[test]

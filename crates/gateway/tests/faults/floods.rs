@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::server::{Server, Tls};
-use super::{channel, created, gateways, key, send, serve_h2};
+use super::{WAYS, Way, channel, created, gateways, send, serve_h2};
 
 /// Far more than a connection may make us read: 2 MiB, and 160 KiB for a request.
 const FLOOD_MAX: usize = 16 << 20;
@@ -86,7 +86,23 @@ async fn floods(name: &str, greeting: Vec<u8>, once: Vec<u8>, again: Vec<u8>) {
     judge(name, OutcomeKind::Retry, greeting, once, again).await;
 }
 
+/// Whoever it is that sends there.
 async fn judge(
+    name: &str,
+    expected: OutcomeKind,
+    greeting: Vec<u8>,
+    once: Vec<u8>,
+    again: Vec<u8>,
+) {
+    let both = WAYS.map(|way| {
+        let (greeting, once, again) = (greeting.clone(), once.clone(), again.clone());
+        judge_way(way, name, expected, greeting, once, again)
+    });
+    futures_util::future::join_all(both).await;
+}
+
+async fn judge_way(
+    way: Way,
     name: &str,
     expected: OutcomeKind,
     greeting: Vec<u8>,
@@ -115,13 +131,17 @@ async fn judge(
     .await;
     let both = [hostile.ca_pem(), good.ca_pem()].concat();
     let gateways = gateways(&hostile, |config| config.extra_ca_pem = Some(both.into()));
-    let channel = gateways.web_push(key());
+    let channel = way.of(&gateways);
     let (flooded, other) = tokio::join!(
         send(&channel, hostile.address()),
         send(&channel, good.address())
     );
-    assert_eq!(flooded.kind(), expected, "{name}: {flooded:?}");
-    assert_eq!(other.kind(), OutcomeKind::Accepted, "{name}: {other:?}");
+    assert_eq!(flooded.kind(), expected, "{way:?} {name}: {flooded:?}");
+    assert_eq!(
+        other.kind(),
+        OutcomeKind::Accepted,
+        "{way:?} {name}: {other:?}"
+    );
     if is_endless {
         let written = tokio::time::timeout(PATIENCE, told.recv()).await;
         assert!(written.is_ok(), "{name}: the flood is still taken");

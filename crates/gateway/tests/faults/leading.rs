@@ -13,7 +13,7 @@ use http::Response;
 use tokio::net::TcpListener;
 
 use super::server::Server;
-use super::{channel, created, gateways, key, send, send_to, serve_h2};
+use super::{WAYS, Way, created, gateways, send, serve_h2};
 
 /// Answers as it was told, one answer for each question, the last one for all further ones.
 #[derive(Debug)]
@@ -84,7 +84,6 @@ async fn no_redirect_is_followed() {
     let requests = Arc::new(AtomicUsize::new(0));
     for status in [300, 301, 302, 303, 307, 308] {
         let (location, counted) = (location.clone(), Arc::clone(&requests));
-        requests.store(0, Ordering::SeqCst);
         let server = Server::start(&[b"h2"], move |io| {
             let (location, counted) = (location.clone(), Arc::clone(&counted));
             serve_h2(io, move |mut respond| {
@@ -97,10 +96,14 @@ async fn no_redirect_is_followed() {
             })
         })
         .await;
-        let outcome = send(&channel(&server), server.address()).await;
-        assert_ne!(outcome.kind(), OutcomeKind::Accepted, "{status}");
-        assert_eq!(requests.load(Ordering::SeqCst), 1, "{status}");
-        assert!(is_untouched(&inside).await, "{status}");
+        for way in WAYS {
+            requests.store(0, Ordering::SeqCst);
+            let sender = way.of(&gateways(&server, |_| {}));
+            let outcome = send(&sender, server.address()).await;
+            assert_ne!(outcome.kind(), OutcomeKind::Accepted, "{way:?} {status}");
+            assert_eq!(requests.load(Ordering::SeqCst), 1, "{way:?} {status}");
+            assert!(is_untouched(&inside).await, "{way:?} {status}");
+        }
     }
 }
 
@@ -118,13 +121,15 @@ async fn a_name_with_one_address_inside_is_not_connected_to() {
         "2002:7f00:1::",
     ] {
         for answer in [["127.0.0.1", other], [other, "127.0.0.1"]] {
-            let told = Told::new(&[&answer]);
-            let resolver = Arc::clone(&told);
-            let channel = gateways(&server, |config| config.resolver = resolver).web_push(key());
-            let outcome =
-                send_to(&channel, &format!("push.test:{}", server.address().port())).await;
-            assert_ne!(outcome.kind(), OutcomeKind::Accepted, "{answer:?}");
-            assert_eq!(told.asked(), 1, "{answer:?}");
+            for way in WAYS {
+                let told = Told::new(&[&answer]);
+                let resolver = Arc::clone(&told);
+                let sender = way.of(&gateways(&server, |config| config.resolver = resolver));
+                let to = format!("push.test:{}", server.address().port());
+                let outcome = sender.send_to(&to).await;
+                assert_ne!(outcome.kind(), OutcomeKind::Accepted, "{way:?} {answer:?}");
+                assert_eq!(told.asked(), 1, "{way:?} {answer:?}");
+            }
         }
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
@@ -132,28 +137,62 @@ async fn a_name_with_one_address_inside_is_not_connected_to() {
 
 #[tokio::test]
 async fn a_name_that_changes_its_address_after_the_check_is_reached_where_it_was_checked() {
-    let (server, connections) = counting().await;
-    let inside = TcpListener::bind(("::1", server.address().port())).await;
-    // Checked as one address, another one for whoever would ask again to connect.
-    let told = Told::new(&[&["127.0.0.1"], &["::1"]]);
-    let resolver = Arc::clone(&told);
-    let channel = gateways(&server, |config| config.resolver = resolver).web_push(key());
-    let to = format!("push.test:{}", server.address().port());
-    assert_eq!(send_to(&channel, &to).await, Outcome::Accepted);
-    assert_eq!(
-        told.asked(),
-        1,
-        "nobody asks between the check and the connection"
-    );
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
-    // The next connection is checked anew: it is the second answer's turn, which leads inside.
-    let refused = send_to(&channel, &to).await;
-    assert_ne!(refused.kind(), OutcomeKind::Accepted);
-    assert_eq!(told.asked(), 2);
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
-    if let Ok(inside) = inside {
-        assert!(is_untouched(&inside).await);
+    for way in WAYS {
+        let (server, connections) = counting().await;
+        let inside = TcpListener::bind(("::1", server.address().port())).await;
+        // Checked as one address, another one for whoever would ask again to connect.
+        let told = Told::new(&[&["127.0.0.1"], &["::1"]]);
+        let resolver = Arc::clone(&told);
+        let sender = way.of(&gateways(&server, |config| config.resolver = resolver));
+        let to = format!("push.test:{}", server.address().port());
+        assert_eq!(sender.send_to(&to).await, Outcome::Accepted, "{way:?}");
+        assert_eq!(
+            told.asked(),
+            1,
+            "{way:?}: nobody asks between the check and the connection"
+        );
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{way:?}");
+        // The next connection is checked anew: it is the second answer's turn, which leads inside.
+        let refused = sender.send_to(&to).await;
+        assert_ne!(refused.kind(), OutcomeKind::Accepted, "{way:?}");
+        assert_eq!(told.asked(), 2, "{way:?}");
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{way:?}");
+        if let Ok(inside) = inside {
+            assert!(is_untouched(&inside).await, "{way:?}");
+        }
     }
+}
+
+/// Webhooks may go without TLS to the operator's exceptions, and there alone, whatever a name says once it is looked up.
+#[tokio::test]
+async fn a_plain_webhook_is_not_led_out_of_the_exceptions() {
+    let (server, connections) = counting().await;
+    for answer in [
+        &["::1"][..],
+        &["8.8.8.8"],
+        &["127.0.0.1", "8.8.8.8"],
+        &["10.0.0.1", "127.0.0.1"],
+        &["127.0.0.1", "::ffff:10.0.0.1"],
+    ] {
+        let told = Told::new(&[answer]);
+        let resolver = Arc::clone(&told);
+        let sender = Way::Webhook.of(&gateways(&server, |config| config.resolver = resolver));
+        let to = format!("http://push.test:{}/push", server.address().port());
+        let outcome = sender.send_to(&to).await;
+        assert_eq!(outcome, Outcome::retry("address_not_allowed"), "{answer:?}");
+    }
+    for to in [
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::1]/",
+        "https://10.0.0.1/",
+        "ftp://127.0.0.1/",
+    ] {
+        let sender = Way::Webhook.of(&gateways(&server, |_| {}));
+        let outcome = sender.send_to(to).await;
+        assert_eq!(outcome, Outcome::retry("address_not_allowed"), "{to}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -182,14 +221,15 @@ async fn no_compression_is_asked_for_or_undone() {
         }
     })
     .await;
-    assert_eq!(
-        send(&channel(&server), server.address()).await,
-        Outcome::Accepted
-    );
-    let asked = asked.lock().unwrap();
-    assert!(asked.iter().any(|name| name == "ttl"), "{asked:?}");
-    assert!(
-        !asked.iter().any(|name| name == "accept-encoding"),
-        "{asked:?}"
-    );
+    for (way, own) in WAYS.into_iter().zip(["ttl", "webhook-id"]) {
+        let sender = way.of(&gateways(&server, |_| {}));
+        let outcome = send(&sender, server.address()).await;
+        assert_eq!(outcome, Outcome::Accepted, "{way:?}");
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        assert!(asked.iter().any(|name| name == own), "{way:?}: {asked:?}");
+        assert!(
+            !asked.iter().any(|name| name == "accept-encoding"),
+            "{way:?}: {asked:?}"
+        );
+    }
 }

@@ -3,25 +3,20 @@
 
 mod floods;
 mod leading;
+mod sender;
 mod server;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::clock::{SystemClock, Timestamp};
-use domain::device::{
-    ApnsEnvironment, DeviceOrdinal, GatewayToken, Recipient, WebPushSubscription,
-};
-use domain::jws::Es256Key;
+use domain::clock::SystemClock;
 use domain::outcome::{Outcome, OutcomeKind};
-use domain::payload::{Rendered, WebPushMessage};
-use domain::publish::PublishId;
 use futures_util::future::join_all;
-use gateway::{Channel, Config, Delivery, GatewayError, Gateways};
+use gateway::{Config, GatewayError, Gateways};
 use http::Response;
+use sender::{Sender, WAYS, Way, send};
 use server::{Server, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -32,6 +27,7 @@ fn gateways(server: &Server, adjust: impl FnOnce(&mut Config)) -> Gateways {
         extra_ca_pem: Some(server.ca_pem().into()),
         outbound_allow: vec!["127.0.0.0/8".parse().unwrap()],
         request_timeout: TIMEOUT,
+        webhook_timeout: TIMEOUT,
         connect_timeout: TIMEOUT / 4,
         ..Config::default()
     };
@@ -39,50 +35,8 @@ fn gateways(server: &Server, adjust: impl FnOnce(&mut Config)) -> Gateways {
     Gateways::new(config, Arc::new(SystemClock)).unwrap()
 }
 
-fn channel(server: &Server) -> Channel {
-    gateways(server, |_| {}).web_push(key())
-}
-
-fn key() -> Arc<Es256Key> {
-    Arc::new(Es256Key::generate().unwrap())
-}
-
-async fn send(channel: &Channel, to: SocketAddr) -> Outcome {
-    send_to(channel, &to.to_string()).await
-}
-
-/// To a host and a port.
-async fn send_to(channel: &Channel, to: &str) -> Outcome {
-    let encode = |bytes: &[u8]| {
-        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
-    };
-    let p256dh = encode(Es256Key::generate().unwrap().public_key());
-    let json = format!(
-        r#"{{"endpoint":"https://{to}/push","keys":{{"p256dh":"{p256dh}","auth":"{}"}}}}"#,
-        encode(&[7; 16])
-    );
-    let subscription = WebPushSubscription::from_json(json.as_bytes()).unwrap();
-    let recipient = Recipient {
-        device: DeviceOrdinal(1),
-        token: GatewayToken::Web(Box::new(subscription)),
-        bundle_id: None,
-        environment: ApnsEnvironment::Production,
-        registered_at: Timestamp::from_secs(0),
-        user: None,
-    };
-    let message = WebPushMessage {
-        plaintext: b"{}".to_vec(),
-        ttl_secs: 60,
-        urgency: None,
-        topic: None,
-    };
-    let payload = Rendered::Web(message);
-    let delivery = Delivery {
-        publish: PublishId::random(),
-        recipient: &recipient,
-        payload: &payload,
-    };
-    channel.send(&delivery).await.outcome
+fn channel(server: &Server) -> Sender {
+    Way::Push.of(&gateways(server, |_| {}))
 }
 
 fn created() -> Response<()> {
@@ -132,13 +86,15 @@ async fn an_http_1_answer_without_end_is_cut_off() {
         {}
     })
     .await;
-    let channel = channel(&server);
-    assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
-    assert_eq!(
-        send(&channel, server.address()).await,
-        Outcome::Accepted,
-        "on a new connection"
-    );
+    for way in WAYS {
+        let channel = way.of(&gateways(&server, |_| {}));
+        assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
+        assert_eq!(
+            send(&channel, server.address()).await,
+            Outcome::Accepted,
+            "on a new connection"
+        );
+    }
 }
 
 #[tokio::test]
@@ -149,10 +105,32 @@ async fn an_http_1_header_without_end_is_not_read() {
         while io.write_all(&[b'x'; 1024]).await.is_ok() {}
     })
     .await;
-    assert_eq!(
-        send(&channel(&server), server.address()).await,
-        Outcome::retry("connection_lost")
-    );
+    for way in WAYS {
+        let sender = way.of(&gateways(&server, |_| {}));
+        let outcome = send(&sender, server.address()).await;
+        assert_eq!(outcome, Outcome::retry("connection_lost"), "{way:?}");
+    }
+}
+
+/// A byte now and then, so that something always comes, and no answer ever.
+#[tokio::test]
+async fn an_answer_that_drips_ends_in_time() {
+    let server = Server::start(&[b"http/1.1"], |mut io| async move {
+        let _ = server::read_request(&mut io).await;
+        let _ = io.write_all(b"HTTP/1.1 201 Created\r\nx: ").await;
+        while io.write_all(b"x").await.is_ok() && io.flush().await.is_ok() {
+            tokio::time::sleep(TIMEOUT / 20).await;
+        }
+    })
+    .await;
+    let both = WAYS.map(|way| {
+        let sender = way.of(&gateways(&server, |_| {}));
+        let to = server.address();
+        async move { (way, send(&sender, to).await) }
+    });
+    for (way, outcome) in join_all(both).await {
+        assert_eq!(outcome, Outcome::retry("timeout"), "{way:?}");
+    }
 }
 
 #[tokio::test]
@@ -183,14 +161,16 @@ async fn an_http_2_body_without_end_is_reset() {
         })
     })
     .await;
-    let channel = channel(&server);
-    assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
-    let sent = tokio::time::timeout(Duration::from_secs(30), resets.recv())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(sent <= 256 * 1024, "{sent} bytes were taken");
-    assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
+    for way in WAYS {
+        let channel = way.of(&gateways(&server, |_| {}));
+        assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
+        let sent = tokio::time::timeout(Duration::from_secs(30), resets.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(sent <= 256 * 1024, "{sent} bytes were taken");
+        assert_eq!(send(&channel, server.address()).await, Outcome::Accepted);
+    }
 }
 
 #[tokio::test]
@@ -224,10 +204,11 @@ async fn a_header_list_over_the_limit_is_refused() {
         })
     })
     .await;
-    assert_eq!(
-        send(&channel(&server), server.address()).await.kind(),
-        OutcomeKind::Retry
-    );
+    for way in WAYS {
+        let sender = way.of(&gateways(&server, |_| {}));
+        let outcome = send(&sender, server.address()).await;
+        assert_eq!(outcome.kind(), OutcomeKind::Retry, "{way:?}");
+    }
 }
 
 #[tokio::test]
@@ -244,8 +225,11 @@ async fn what_is_no_http_2_ends_in_time() {
             let _ = io.read_to_end(&mut sink).await;
         })
         .await;
-        let outcome = send(&channel(&server), server.address()).await;
-        assert_eq!(outcome.kind(), OutcomeKind::Retry, "{outcome:?}");
+        for way in WAYS {
+            let sender = way.of(&gateways(&server, |_| {}));
+            let outcome = send(&sender, server.address()).await;
+            assert_eq!(outcome.kind(), OutcomeKind::Retry, "{way:?}: {outcome:?}");
+        }
     }
 }
 
