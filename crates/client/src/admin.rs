@@ -25,6 +25,7 @@ use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::builder::{self, DEFAULT_BASE_URL, TIMEOUT_DEFAULT};
 use crate::{Error, USER_ID_ESCAPED, ValidationError, answer};
@@ -45,7 +46,7 @@ pub struct AdminClient {
 #[derive(Clone)]
 #[must_use]
 pub struct AdminClientBuilder {
-    token: String,
+    token: Zeroizing<String>,
     base_url: String,
     timeout: Duration,
     roots_pem: Vec<Vec<u8>>,
@@ -72,7 +73,7 @@ impl AdminClientBuilder {
 
     /// The client, or what is wrong with what was given.
     pub fn build(self) -> Result<AdminClient, Error> {
-        let authorization = HeaderValue::try_from(format!("Bearer {}", self.token));
+        let authorization = HeaderValue::try_from(format!("Bearer {}", *self.token));
         let mut authorization = authorization.map_err(|_| ValidationError::AdminToken)?;
         authorization.set_sensitive(true);
         let (base_url, http) = builder::http(&self.base_url, self.timeout, &self.roots_pem)?;
@@ -88,7 +89,7 @@ impl AdminClient {
     /// Begins a client that shows an admin token.
     pub fn builder(token: &str) -> AdminClientBuilder {
         AdminClientBuilder {
-            token: token.to_owned(),
+            token: token.to_owned().into(),
             base_url: DEFAULT_BASE_URL.into(),
             timeout: TIMEOUT_DEFAULT,
             roots_pem: Vec::new(),

@@ -10,7 +10,7 @@ use std::fmt;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::instance::InstanceId;
 
@@ -26,7 +26,7 @@ pub const ADMIN_TOKEN_NAME_LENGTH_MAX: usize = 100;
 pub const ADMIN_TOKEN_INSTANCES_MAX: usize = 100;
 
 /// An admin token in the clear. `Debug` does not show it, and its memory is wiped when it is dropped.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct AdminToken(Zeroizing<String>);
 
 /// Why a string is no admin token.

@@ -28,6 +28,7 @@ pub enum InvalidCredential {
 }
 
 /// An APNs authentication key. Apple: Establishing a token-based connection to APNs.
+#[derive(zeroize::ZeroizeOnDrop)]
 pub struct ApnsCredential {
     /// The key's id, ten characters.
     key_id: String,
@@ -86,6 +87,7 @@ impl ApnsCredential {
 }
 
 /// A Google service account that may send through FCM.
+#[derive(zeroize::ZeroizeOnDrop)]
 pub struct FcmCredential {
     project_id: String,
     client_email: String,

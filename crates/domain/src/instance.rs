@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The longest name of an instance, in bytes.
 pub const INSTANCE_NAME_LENGTH_MAX: usize = 100;
@@ -111,7 +111,7 @@ impl InstanceName {
 /// A secret key of an instance: the bearer token of its server SDKs, and the key that signs its Beams tokens.
 ///
 /// Any visible ASCII string of 1 to 256 bytes. `Debug` does not show it, and its memory is wiped when it is dropped.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct SecretKey(Zeroizing<String>);
 
 /// Why a string is no secret key.
@@ -122,7 +122,7 @@ pub struct InvalidSecretKey;
 impl SecretKey {
     /// A new random key of Beams' form: 64 upper-case hexadecimal digits, 256 bits.
     pub fn random() -> Self {
-        let bytes: [u8; 32] = rand::random();
+        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
         Self(Zeroizing::new(
             bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
         ))

@@ -96,7 +96,10 @@ impl<'a> Unverified<'a> {
 }
 
 /// A P-256 key that signs ES256: an APNs key, or an instance's VAPID key.
+// AWS-LC wipes what it frees, its keys among it.
+#[derive(zeroize::ZeroizeOnDrop)]
 pub struct Es256Key {
+    #[zeroize(skip)]
     pair: EcdsaKeyPair,
     pkcs8: zeroize::Zeroizing<Vec<u8>>,
 }
@@ -157,7 +160,9 @@ impl fmt::Debug for Es256Key {
 }
 
 /// An RSA key that signs RS256: that of a Google service account.
-pub struct Rs256Key(RsaKeyPair);
+// AWS-LC wipes what it frees, its keys among it.
+#[derive(zeroize::ZeroizeOnDrop)]
+pub struct Rs256Key(#[zeroize(skip)] RsaKeyPair);
 
 impl Rs256Key {
     /// From the PEM in a service-account file.

@@ -10,7 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The length of a master key, in bytes.
 pub const MASTER_KEY_LENGTH: usize = 32;
@@ -78,7 +78,7 @@ impl fmt::Debug for KeyId {
 }
 
 /// A key that seals secrets. Wiped from memory when dropped, never shown.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct MasterKey(Zeroizing<[u8; MASTER_KEY_LENGTH]>);
 
 impl MasterKey {
@@ -155,8 +155,9 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The master keys of a Heliostat: the first seals, all of them open.
-#[derive(Debug, Clone)]
-pub struct Keyring(Vec<(KeyId, MasterKey)>);
+// What is skipped are ids, and keys that wipe themselves.
+#[derive(Debug, Clone, ZeroizeOnDrop)]
+pub struct Keyring(#[zeroize(skip)] Vec<(KeyId, MasterKey)>);
 
 impl Keyring {
     /// Reads one or more keys in base64 with white space or commas between them; the first one seals.

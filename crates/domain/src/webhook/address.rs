@@ -3,7 +3,7 @@
 use std::fmt;
 
 use url::Url;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The longest URL, in bytes.
 pub const WEBHOOK_URL_LENGTH_MAX: usize = 2048;
@@ -49,7 +49,7 @@ impl WebhookUrl {
 
 /// The URL that a publish brings along. A user name and password in it are sent as basic authentication, and are why it is
 /// a secret: `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct PublishWebhookUrl(Zeroizing<String>);
 
 impl PublishWebhookUrl {

@@ -8,7 +8,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::clock::Timestamp;
 
@@ -47,8 +47,9 @@ impl Scheme {
 }
 
 /// What a webhook's requests are signed with. `Debug` does not show it, and its memory is wiped when it is dropped.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct WebhookSecret {
+    #[zeroize(skip)]
     scheme: Scheme,
     text: Zeroizing<String>,
     /// What the text stands for.
@@ -94,10 +95,10 @@ impl WebhookSecret {
 
     /// A new random one.
     pub fn random(scheme: Scheme) -> Self {
-        let key: [u8; 32] = rand::random();
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
         let text = match scheme {
             Scheme::Beams => key.iter().map(|byte| format!("{byte:02x}")).collect(),
-            Scheme::Standard => format!("{STANDARD_PREFIX}{}", STANDARD.encode(key)),
+            Scheme::Standard => format!("{STANDARD_PREFIX}{}", STANDARD.encode(key.as_slice())),
         };
         let key = match scheme {
             Scheme::Beams => String::as_bytes(&text).to_vec(),

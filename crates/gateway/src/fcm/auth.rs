@@ -250,7 +250,7 @@ impl AccessTokens {
         // Counted from before the question, so never too long. A token with a very short life is used for half of it.
         let margin = RENEW_BEFORE.min(granted.lifetime / 2);
         let token = Token {
-            text: granted.access_token.into(),
+            text: granted.access_token,
             issued_at: now,
             renew_at: now.after(granted.lifetime.saturating_sub(margin)),
         };

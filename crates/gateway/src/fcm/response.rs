@@ -10,6 +10,7 @@ use domain::clock::Timestamp;
 use domain::outcome::{Outcome, Reason};
 use http::StatusCode;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::http::{Answer, retry_after};
 
@@ -129,13 +130,13 @@ fn names_the_token(status: &Status, code: Option<&str>) -> bool {
 
 /// An access token as it was granted.
 pub(super) struct Granted {
-    pub(super) access_token: String,
+    pub(super) access_token: Zeroizing<String>,
     pub(super) lifetime: Duration,
 }
 
 #[derive(Deserialize)]
 struct GrantedBody {
-    access_token: String,
+    access_token: Zeroizing<String>,
     #[serde(default)]
     expires_in: Option<u64>,
 }

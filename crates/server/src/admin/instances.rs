@@ -43,7 +43,8 @@ pub struct Created {
     /// What people call it.
     pub name: String,
     /// Its secret key, which is not shown again.
-    pub secret_key: String,
+    #[schema(value_type = String)]
+    pub secret_key: zeroize::Zeroizing<String>,
     /// The public half of its VAPID key pair, base64url.
     pub vapid_public_key: String,
 }
@@ -94,7 +95,7 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<Created, A
     Ok(Created {
         id: new.id.to_string(),
         name,
-        secret_key: new.secret_key.reveal().to_owned(),
+        secret_key: new.secret_key.reveal().to_owned().into(),
         vapid_public_key,
     })
 }

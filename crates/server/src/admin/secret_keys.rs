@@ -30,7 +30,8 @@ pub struct Added {
     /// Its number, by which it is revoked.
     pub number: i64,
     /// The key, which is not shown again.
-    pub secret_key: String,
+    #[schema(value_type = String)]
+    pub secret_key: zeroize::Zeroizing<String>,
 }
 
 impl SecretKey {
@@ -57,7 +58,7 @@ pub async fn add(
     let SecretKeyId(number) = admin.audited(actor, deed, add).await?;
     Ok(Added {
         number,
-        secret_key: key.reveal().to_owned(),
+        secret_key: key.reveal().to_owned().into(),
     })
 }
 

@@ -61,7 +61,8 @@ pub struct CreatedToken {
     #[serde(flatten)]
     pub listed: Token,
     /// The token, which is not shown again.
-    pub token: String,
+    #[schema(value_type = String)]
+    pub token: zeroize::Zeroizing<String>,
 }
 
 /// An admin token to be created.
@@ -187,7 +188,7 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<CreatedTok
             token: record,
             used_at: None,
         }),
-        token: token.reveal().to_owned(),
+        token: token.reveal().to_owned().into(),
     })
 }
 

@@ -67,7 +67,8 @@ pub struct Added {
     /// Its UUID.
     pub id: String,
     /// What its requests are signed with, which is not shown again.
-    pub secret: String,
+    #[schema(value_type = String)]
+    pub secret: zeroize::Zeroizing<String>,
 }
 
 /// A webhook to be added, as it was typed.
@@ -236,7 +237,7 @@ pub async fn add(
     admin.audited(actor, deed, add).await?;
     Ok(Added {
         id: id.to_string(),
-        secret: new.secret.reveal().to_owned(),
+        secret: new.secret.reveal().to_owned().into(),
     })
 }
 

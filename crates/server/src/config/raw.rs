@@ -28,7 +28,7 @@ struct RawConfig {
     database: String,
     roles: Vec<String>,
     server: String,
-    admin_token: String,
+    admin_token: zeroize::Zeroizing<String>,
     public_url: String,
     master_key_file: String,
     worker_threads: i64,

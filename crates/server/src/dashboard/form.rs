@@ -3,11 +3,14 @@
 //! A form is taken if it carries the token that only our page had (compared in constant time), and if the browser does not
 //! say that another site sent it. A form that changes anything is taken only from somebody whose admin token may write.
 
+use std::fmt;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use maud::{Markup, html};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::context::Context;
 use super::error::PageError;
@@ -22,19 +25,26 @@ pub(super) const TOKEN_FIELD: &str = "form_token";
 const TOKEN_LENGTH: usize = 16;
 
 /// What a form carries to prove that it is ours: 128 random bits, in hexadecimal.
-#[derive(Debug, Clone)]
-pub(super) struct FormToken(String);
+#[derive(Clone, ZeroizeOnDrop)]
+pub(super) struct FormToken(Zeroizing<String>);
+
+impl fmt::Debug for FormToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormToken(…)")
+    }
+}
 
 impl FormToken {
     pub(super) fn random() -> Self {
         let bytes: [u8; TOKEN_LENGTH] = rand::random();
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(text.into())
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         let is_token =
             text.len() == 2 * TOKEN_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_token.then(|| Self(text.to_owned()))
+        is_token.then(|| Self(text.to_owned().into()))
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -47,13 +57,20 @@ impl FormToken {
 
     /// The hidden field of a form.
     pub(super) fn field(&self) -> Markup {
-        html! { input type="hidden" name=(TOKEN_FIELD) value=(self.0); }
+        html! { input type="hidden" name=(TOKEN_FIELD) value=(self.as_str()); }
     }
 }
 
 /// A form that came from one of our pages.
-#[derive(Debug)]
+///
+/// `Debug` shows no values: they may be tokens and credentials.
 pub(super) struct Form(Vec<(String, String)>);
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({} fields)", self.0.len())
+    }
+}
 
 impl Form {
     /// The first value of a field, without spaces around it; an empty one counts as absent.

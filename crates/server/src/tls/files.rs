@@ -11,22 +11,23 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::{Certificates, TlsError, certificate};
 use crate::config::TlsFiles;
 
 /// What the files had in them; `None` where one cannot be read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Seen {
     certificate: Option<Vec<u8>>,
-    key: Option<Vec<u8>>,
+    key: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Seen {
     fn look(files: &TlsFiles) -> Self {
         Self {
             certificate: std::fs::read(&files.certificate).ok(),
-            key: std::fs::read(&files.key).ok(),
+            key: std::fs::read(&files.key).ok().map(Zeroizing::new),
         }
     }
 }

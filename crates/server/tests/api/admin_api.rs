@@ -33,7 +33,7 @@ pub(crate) async fn token_with(server: &Server, scope: Scope) -> String {
         expires_at: None,
     };
     let created = create(server.app.admin(), &Actor::CommandLine, new);
-    created.await.unwrap().token
+    created.await.unwrap().token.to_string()
 }
 
 pub(crate) async fn full(server: &Server) -> String {

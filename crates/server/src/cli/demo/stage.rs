@@ -152,7 +152,7 @@ async fn make_ways_in(app: &App) -> Result<(String, String), Failure> {
     };
     let token = tokens::create(admin, &actor, new).await;
     match (link, token) {
-        (Ok(link), Ok(created)) => Ok((link.url, created.token)),
+        (Ok(link), Ok(created)) => Ok((link.url, created.token.to_string())),
         (Err(error), _) | (_, Err(error)) => Err(failed(&error)),
     }
 }

@@ -66,7 +66,7 @@ impl Watcher {
                     missing.remove(notification.token.as_str());
                 }
             }
-            Ok(())
+            Ok::<_, Failure>(())
         };
         // Whether it was in time is seen by what is missing.
         tokio::time::timeout(ARRIVAL_TIMEOUT, arrive)

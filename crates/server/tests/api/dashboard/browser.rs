@@ -33,7 +33,7 @@ pub(super) async fn admin_token(server: &Server, reach: Option<&Instance>, right
         expires_at: None,
     };
     let created = tokens::create(server.app.admin(), &Actor::CommandLine, new).await;
-    created.unwrap().token
+    created.unwrap().token.to_string()
 }
 
 pub(super) struct Browser<'a> {
