@@ -29,9 +29,9 @@ use delivery::runner::Runner;
 use delivery::vault::Vault;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
-use store::Store;
 use store::administration::AuditOutcome;
 use store::instances::InstanceRecord;
+use store::{Store, StoreError};
 
 use actor::{Actor, Deed};
 use error::AdminError;
@@ -99,23 +99,36 @@ impl Admin {
         deed: Deed,
         change: impl Future<Output = Result<T, AdminError>>,
     ) -> Result<T, AdminError> {
-        let entry = deed.entry(actor, self.now());
-        let id = self.store.append_audit(entry).await?;
-        let done = change.await;
-        let outcome = match &done {
-            Ok(_) => AuditOutcome::Done,
-            Err(error) => AuditOutcome::Failed(error.to_string()),
-        };
-        if let Err(error) = self.store.conclude_audit(id, outcome).await {
-            tracing::error!(entry = id.0, %error, "an entry of the audit log stays as begun");
-        }
-        let (action, instance) = (deed.action, deed.instance.map(tracing::field::display));
-        match &done {
-            Ok(_) => tracing::info!(%actor, instance, "{actor} did {action}"),
-            Err(error) => tracing::info!(%actor, instance, %error, "{actor} failed to do {action}"),
-        }
-        done
+        audited(&*self.store, self.now(), actor, deed, change).await
     }
+}
+
+/// [`Admin::audited`] for whoever has the store alone in hand.
+pub async fn audited<T, E>(
+    store: &dyn Store,
+    now: Timestamp,
+    actor: &Actor,
+    deed: Deed,
+    change: impl Future<Output = Result<T, E>>,
+) -> Result<T, E>
+where
+    E: fmt::Display + From<StoreError>,
+{
+    let id = store.append_audit(deed.entry(actor, now)).await?;
+    let done = change.await;
+    let outcome = match &done {
+        Ok(_) => AuditOutcome::Done,
+        Err(error) => AuditOutcome::Failed(error.to_string()),
+    };
+    if let Err(error) = store.conclude_audit(id, outcome).await {
+        tracing::error!(entry = id.0, %error, "an entry of the audit log stays as begun");
+    }
+    let (action, instance) = (deed.action, deed.instance.map(tracing::field::display));
+    match &done {
+        Ok(_) => tracing::info!(%actor, instance, "{actor} did {action}"),
+        Err(error) => tracing::info!(%actor, instance, %error, "{actor} failed to do {action}"),
+    }
+    done
 }
 
 impl fmt::Debug for Admin {

@@ -6,6 +6,8 @@ use clap::Args;
 use delivery::vault::Vault;
 use domain::clock::{Clock as _, SystemClock, Timestamp};
 use domain::instance::{InstanceId, SecretKey};
+use server::admin::actor::{Actor, Deed};
+use server::admin::audited;
 use store::instances::InstanceRecord;
 use store::{Store, StoreError};
 
@@ -70,6 +72,15 @@ impl Database {
     /// The time to write down.
     pub(crate) fn now(&self) -> Timestamp {
         SystemClock.now()
+    }
+
+    /// Does something that the audit log is to tell of.
+    pub(crate) async fn audited<T>(
+        &self,
+        deed: Deed,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        audited(self.store(), self.now(), &Actor::CommandLine, deed, work).await
     }
 
     /// One instance, or that there is none.

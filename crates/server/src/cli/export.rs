@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use domain::instance::InstanceId;
 use serde_json::json;
+use server::admin::actor::Deed;
 
 use super::database::{Database, InstanceOption};
 use super::device_line;
@@ -66,16 +67,15 @@ impl Devices {
         let instance = self.instance.id;
         let exported = Database::with(&self.settings, IfMissing::Refuse, async |database| {
             database.instance(instance).await?;
-            match file {
-                Some(file) => to_file(database, instance, file).await,
-                None => match export(database, instance, &mut std::io::stdout()).await {
-                    // A reader that has gone away has read what it wanted.
-                    Err(Stopped::Writing(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                        Ok(Exported::default())
-                    }
-                    done => done.map_err(|stopped| stopped.into_failure("standard output")),
-                },
-            }
+            // Gateway tokens leave the database in the clear.
+            let deed = Deed::new("device.export").at(instance);
+            let export = async {
+                match file {
+                    Some(file) => to_file(database, instance, file).await,
+                    None => to_stdout(database, instance).await,
+                }
+            };
+            database.audited(deed, export).await
         })
         .await?;
         if let Some(file) = file {
@@ -108,6 +108,16 @@ impl Stopped {
             Self::Reading(failure) => failure,
             Self::Writing(error) => Failure::new(format!("cannot write to {name}: {error}")),
         }
+    }
+}
+
+async fn to_stdout(database: &Database, instance: InstanceId) -> Result<Exported, Failure> {
+    match export(database, instance, &mut std::io::stdout()).await {
+        // A reader that has gone away has read what it wanted.
+        Err(Stopped::Writing(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            Ok(Exported::default())
+        }
+        done => done.map_err(|stopped| stopped.into_failure("standard output")),
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use store::StoreError;
+
 const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
 
@@ -36,6 +38,12 @@ impl Failure {
         // If stderr is closed, the exit code still tells.
         let _ = writeln!(std::io::stderr().lock(), "heliostat: {self}");
         ExitCode::from(self.code)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(format!("the database failed: {error}"))
     }
 }
 

@@ -17,6 +17,7 @@ use domain::instance::InstanceId;
 use domain::interest::INTERESTS_PER_DEVICE_MAX;
 use domain::user::DEVICES_PER_USER_AND_PLATFORM_MAX;
 use serde_json::{Value, json};
+use server::admin::actor::Deed;
 use store::StoreError;
 use store::transfer::{DeviceImport, ImportRules, Imported};
 
@@ -100,7 +101,8 @@ impl Devices {
                 on_error: self.on_error,
                 name: &name,
             };
-            import.run(source, length).await
+            let deed = Deed::new("device.import").at(instance);
+            database.audited(deed, import.run(source, length)).await
         })
         .await?;
         self.output.show(&summary.to_json(instance), &summary)?;

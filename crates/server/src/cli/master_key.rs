@@ -7,6 +7,7 @@ use delivery::rotation::{Rotated, Rotation, Survey, survey};
 use domain::clock::SystemClock;
 use domain::seal::KeyId;
 use serde_json::{Value, json};
+use server::admin::actor::Deed;
 
 use super::database::Database;
 use super::failure::Failure;
@@ -72,9 +73,18 @@ impl Rotate {
         Database::with(&self.settings, IfMissing::Refuse, async |database| {
             let mut progress = Progress::begin("values", None);
             let rotation = Rotation::new(database.store(), database.vault(), &SystemClock);
-            let done = rotation.run(|done| progress.at(done.seen, done.seen)).await;
+            let rotate = async {
+                let done = rotation.run(|done| progress.at(done.seen, done.seen)).await;
+                done.map_err(|error| Failure::new(error.to_string()))
+            };
+            let deed = Deed::new("master_key.rotate");
+            let deed = match database.vault().key_ids().first() {
+                Some(key) => deed.on(key),
+                None => deed,
+            };
+            let done = database.audited(deed, rotate).await;
             drop(progress);
-            let done = done.map_err(|error| Failure::new(error.to_string()))?;
+            let done = done?;
             let report = Report::make(database).await?;
             let mut answer = report.to_json();
             answer["resealed"] = json!(done.resealed);

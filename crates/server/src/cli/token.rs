@@ -4,6 +4,7 @@ use clap::Args;
 use domain::instance::{InstanceId, SecretKey};
 use heliostat_client::Client;
 use serde_json::json;
+use server::admin::actor::Deed;
 
 use super::database::{Database, InstanceOption};
 use super::failure::Failure;
@@ -52,7 +53,8 @@ impl SecretKeyOption {
             Some(given) => given.parse(),
             None => {
                 Database::with(settings, IfMissing::Refuse, async |database| {
-                    database.secret_key(instance).await
+                    let deed = Deed::new("secret_key.use").at(instance);
+                    database.audited(deed, database.secret_key(instance)).await
                 })
                 .await
             }

@@ -277,7 +277,16 @@ impl From<StoreError> for ApiError {
             }
             StoreError::UnknownInstance => Self::InstanceNotFound,
             StoreError::InstanceFull => Self::InstanceFull,
-            StoreError::Corrupt(_) | StoreError::InstanceExists => {
+            // As for a store that cannot be reached: SDKs repeat it, and it is over once somebody has mended it.
+            StoreError::Corrupt(_) => {
+                tracing::error!(
+                    %error,
+                    "the database is damaged, or not this Heliostat's: what was asked for cannot be read; `heliostat backup` tells \
+                     how far it goes, docs/OPERATIONS.md what to do"
+                );
+                Self::Unavailable
+            }
+            StoreError::InstanceExists => {
                 tracing::error!(%error, "the store failed a request");
                 Self::Internal
             }

@@ -56,6 +56,31 @@ fn a_key_is_changed_beside_a_server() {
     assert_eq!(again["keys"][0]["id"], new_id.as_str());
     assert_eq!(again["keys"][0]["serversSealing"], 1);
     place.ok(&token);
+    let entries = place.json(&["audit-log"])["entries"].clone();
+    let told: Vec<_> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] != "instance.create" && entry["action"] != "webhook.add")
+        .map(|entry| {
+            let of = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+            (of("actor"), of("action"), of("subject"), of("outcome"))
+        })
+        .collect();
+    let entry = |action: &str, subject: &str, outcome: &str| {
+        let of = |text: &str| text.to_owned();
+        (of("command_line"), of(action), of(subject), of(outcome))
+    };
+    // The newest first; the first one was refused, since the server had not the new key.
+    assert_eq!(
+        told,
+        [
+            entry("secret_key.use", "", "done"),
+            entry("master_key.rotate", &new_id, "done"),
+            entry("master_key.rotate", &new_id, "done"),
+            entry("master_key.rotate", &new_id, "failed"),
+        ]
+    );
     stop(server);
     write_keys(&place, &[&new]);
     place.ok(&token);

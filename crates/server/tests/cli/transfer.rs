@@ -62,6 +62,11 @@ fn what_is_imported_is_exported_and_again() {
     assert!(again.contains("Unchanged      3"), "{again}");
 
     let exported = export(&place, &id);
+    let log = place.json(&["audit-log", "--instance", &id]);
+    let told = log["entries"].as_array().unwrap().iter();
+    let told: Vec<_> = told.map(|entry| entry["action"].clone()).collect();
+    let import = "device.import";
+    assert_eq!(told[..3], ["device.export", import, import], "{log}");
     let of = |platform: &str| {
         exported
             .iter()
