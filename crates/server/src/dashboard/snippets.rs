@@ -10,7 +10,7 @@ pub(super) struct Snippet {
     /// What it is for.
     pub(super) title: &'static str,
     /// A remark, where there is something to know.
-    pub(super) remark: &'static str,
+    pub(super) remark: String,
     /// The code.
     pub(super) code: String,
 }
@@ -36,7 +36,7 @@ const CLIENTS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-const BACKENDS: [(&str, &str, &str); 8] = [
+const BACKENDS: [(&str, &str, &str); 9] = [
     (
         "curl",
         "",
@@ -68,6 +68,11 @@ const BACKENDS: [(&str, &str, &str); 8] = [
         "var beams = new PushNotifications(\"{INSTANCE}\", secretKey);\nvar token = beams.generateToken(\"alice\"); // for your auth endpoint\n\nvar body = \"\"\"\n  {\"users\": [\"alice\"], \"web\": {\"notification\": {\"title\": \"Hello\", \"body\": \"from Java\"}}}\"\"\";\nHttpClient.newHttpClient().send(HttpRequest.newBuilder()\n    .uri(URI.create(\"{URL}/publish_api/v1/instances/{INSTANCE}/publishes/users\"))\n    .header(\"Authorization\", \"Bearer \" + secretKey).header(\"Content-Type\", \"application/json\")\n    .POST(HttpRequest.BodyPublishers.ofString(body)).build(), HttpResponse.BodyHandlers.ofString());",
     ),
     (
+        "Swift",
+        "push-notifications-server-swift has no setting for the host: give the name of the instance’s Beams host, {INSTANCE}.pushnotifications.pusher.com, to this server in your network. It signs Beams tokens without a network.",
+        "import PushNotifications\n\nlet beams = PushNotifications(instanceId: \"{INSTANCE}\", secretKey: secretKey)\nbeams.generateToken(\"alice\") { result in } // for your auth endpoint\nbeams.publishToUsers([\"alice\"], [\"web\": [\"notification\": [\"title\": \"Hello\", \"body\": \"from Swift\"]]]) { result in\n    if case .failure(let error) = result { print(error) }\n}",
+    ),
+    (
         ".NET",
         "Any HTTP client does; Beams has no official SDK for .NET.",
         "var http = new HttpClient();\nhttp.DefaultRequestHeaders.Authorization = new(\"Bearer\", secretKey);\nawait http.PostAsJsonAsync(\"{URL}/publish_api/v1/instances/{INSTANCE}/publishes/users\", new {\n    users = new[] { \"alice\" },\n    web = new { notification = new { title = \"Hello\", body = \"from .NET\" } },\n});",
@@ -81,13 +86,14 @@ const BACKENDS: [(&str, &str, &str); 8] = [
 
 /// For apps, then for backends.
 pub(super) fn all(url: &str, instance: InstanceId) -> (Vec<Snippet>, Vec<Snippet>) {
-    let fill = |(title, remark, code): &(&'static str, &'static str, &str)| Snippet {
+    let filled = |text: &str| {
+        let text = text.replace("{HOST}", &host(url)).replace(PLACE, url);
+        text.replace(INSTANCE, &instance.to_string())
+    };
+    let fill = |(title, remark, code): &(&'static str, &str, &str)| Snippet {
         title,
-        remark,
-        code: code
-            .replace("{HOST}", &host(url))
-            .replace(PLACE, url)
-            .replace(INSTANCE, &instance.to_string()),
+        remark: filled(remark),
+        code: filled(code),
     };
     let clients = CLIENTS.iter().map(fill).collect();
     let mut backends: Vec<_> = BACKENDS.iter().map(fill).collect();
@@ -108,7 +114,7 @@ fn node(url: &str, instance: InstanceId) -> Snippet {
     };
     Snippet {
         title: "Node",
-        remark: "@pusher/push-notifications-server 1.2.",
+        remark: "@pusher/push-notifications-server 1.2.".to_owned(),
         code: format!(
             "const beams = new PushNotifications({{ instanceId: '{instance}', secretKey: process.env.SECRET_KEY, endpoint: '{name}'{port} }});\n\
              {protocol}\
@@ -134,11 +140,10 @@ mod tests {
         let (clients, backends) = all("https://push.example.com:8443", id);
         for snippet in clients.iter().chain(&backends) {
             assert!(snippet.code.contains(&id.to_string()), "{}", snippet.title);
-            assert!(
-                !snippet.code.contains("{URL}") && !snippet.code.contains("{HOST}"),
-                "{}",
-                snippet.title
-            );
+            for place in [PLACE, INSTANCE, "{HOST}"] {
+                let left = snippet.code.contains(place) || snippet.remark.contains(place);
+                assert!(!left, "{place} of {}", snippet.title);
+            }
         }
         let node = backends
             .iter()
