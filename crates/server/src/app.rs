@@ -5,6 +5,7 @@
 
 mod connections;
 mod front;
+mod lone;
 
 use std::fmt;
 use std::io::Write as _;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, links};
-use crate::config::{Config, ConfigError, Database, Outbound, Roles};
+use crate::config::{Config, ConfigError, Database, Outbound, Roles, Tls};
 use crate::http::{self, Api, Shared};
 use crate::limits::Admission;
 use crate::tls::TlsError;
@@ -187,6 +188,12 @@ impl App {
         };
         app.tasks
             .spawn(keep_metrics_small(app.shared.stopping.clone()));
+        if matches!(config.tls, Some(Tls::Acme(_))) {
+            let shared = &app.shared;
+            let (store, clock) = (Arc::clone(&shared.store), Arc::clone(&shared.clock));
+            let watch = lone::watch(store, clock, shared.stopping.clone());
+            app.tasks.spawn(watch);
+        }
         let api = Api {
             shared: Arc::clone(&app.shared),
         };

@@ -93,7 +93,12 @@ impl Server {
 
     /// Another server on the same database, at the same time.
     pub(crate) async fn beside(&self) -> Self {
-        let config = config(&self.folder.path().join("heliostat.db"), &[]);
+        self.beside_with(&[]).await
+    }
+
+    /// The same with some settings of its own.
+    pub(crate) async fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
+        let config = config(&self.database(), settings);
         let app = App::start_at(config, Arc::clone(&self.clock) as _)
             .await
             .unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use server::app::{App, StartError};
 
+use crate::logs::Listening;
 use crate::support::{Server, config};
 
 /// Writes a certificate for 127.0.0.1 and its key.
@@ -83,5 +84,40 @@ async fn a_certificate_that_is_none_stops_the_start_with_its_file() {
             "{line}"
         );
         assert!(!database.exists(), "nothing is made by a start that fails");
+    }
+}
+
+#[tokio::test]
+async fn a_node_with_acme_says_that_it_is_not_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let acme = [
+        ("acme.names", "push.example.com"),
+        ("acme.terms_agreed", "true"),
+        ("acme.directory_url", "https://127.0.0.1:1/"),
+        ("acme.folder", folder.path().to_str().unwrap()),
+    ];
+    let listening = Listening::begin();
+    let alone = Server::start_with(&acme).await;
+    // It has looked once it has found that the authority is not there.
+    let failed = "no certificate could be got";
+    until_said(&listening, failed).await;
+    assert!(!listening.text().contains("ACME is for one node"));
+    alone.app.stop().await;
+
+    let first = Server::start().await;
+    let second = first.beside_with(&acme).await;
+    until_said(
+        &listening,
+        "ACME is for one node, and several are on this database",
+    )
+    .await;
+    second.app.stop().await;
+}
+
+async fn until_said(listening: &Listening, what: &str) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !listening.text().contains(what) {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
