@@ -37,6 +37,7 @@ pub(crate) use pool::Destination;
 pub use resolve::{Resolver, SystemResolver};
 #[cfg(feature = "fuzzing")]
 pub(crate) use retry_after::RETRY_AFTER_MAX;
+pub use retry_after::http_date;
 pub(crate) use retry_after::retry_after;
 pub(crate) use target::Target;
 pub use tls::client_config as client_tls;

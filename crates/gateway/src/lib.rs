@@ -30,7 +30,7 @@ use domain::publish::PublishId;
 use url::Url;
 
 pub use host_sign::HostSign;
-pub use http::{Guard, Refused, Resolver, SystemResolver, client_tls};
+pub use http::{Guard, Refused, Resolver, SystemResolver, client_tls, http_date};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
 pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};

@@ -13,6 +13,7 @@ mod database;
 mod demo;
 mod device;
 mod device_line;
+mod doctor;
 mod dumps;
 mod emulate;
 mod export;
@@ -84,6 +85,7 @@ enum Command {
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
     Health(health::Health),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Manual),
     Migrate(migrate::Migrate),
@@ -124,6 +126,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Export(export) => block_on(export.run()),
         Command::Webhook(webhook) => block_on(webhook.run()),
         Command::Health(health) => block_on(health.run()),
+        Command::Doctor(doctor) => block_on(doctor.run()),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
         Command::Migrate(migrate) => block_on(migrate.run()),

@@ -91,6 +91,11 @@ impl Local {
         (status.as_u16(), body)
     }
 
+    /// Whether the database can be read and written.
+    pub async fn check(&self) -> Result<(), store::StoreError> {
+        self.store.check().await
+    }
+
     /// Finishes what was begun and lets go of the database.
     pub async fn close(&self) {
         self.store.close().await;

@@ -17,14 +17,18 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         // More digits than fit are a very long wait.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
-        Timestamp::from_secs(parse_date(value)?).since(now)
+        http_date(value)?.since(now)
     };
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// Seconds since the Unix epoch of an IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7). The
+/// The time that an IMF-fixdate is, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7). The
 /// two obsolete forms are not sent by anybody any more.
-fn parse_date(text: &str) -> Option<i64> {
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    seconds(text).map(Timestamp::from_secs)
+}
+
+fn seconds(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
@@ -134,7 +138,7 @@ mod tests {
             ("Mon, 23 Nov 2026 00:00:00 GMT", 1_795_392_000),
             ("Mon, 01 Mar 2100 00:00:00 GMT", 4_107_542_400),
         ] {
-            assert_eq!(parse_date(text), Some(secs), "{text}");
+            assert_eq!(seconds(text), Some(secs), "{text}");
         }
     }
 

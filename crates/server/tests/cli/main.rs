@@ -7,9 +7,11 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod afar;
 mod backup;
 mod credential;
 mod demo;
+mod doctor;
 mod instance;
 mod master_key;
 mod migrate;

@@ -40,7 +40,7 @@ fn bash_takes_the_script_and_completes_with_it() {
 }
 
 /// Every command as `--help` tells of it, from the program down, with the words of its own options.
-fn commands(place: &Place) -> Vec<(Vec<String>, Vec<String>)> {
+pub(crate) fn commands(place: &Place) -> Vec<(Vec<String>, Vec<String>)> {
     let (mut found, mut open) = (Vec::new(), vec![Vec::<String>::new()]);
     while let Some(command) = open.pop() {
         let words = command.iter().map(String::as_str).chain(["--help"]);
