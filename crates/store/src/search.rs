@@ -95,6 +95,25 @@ pub struct FoundPublish {
     pub interests: Vec<InterestName>,
 }
 
+/// What people know a publish by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishLabel {
+    /// As in [`FoundPublish`].
+    pub title: Option<String>,
+    /// As in [`FoundPublish`].
+    pub interests: Vec<InterestName>,
+}
+
+impl PublishLabel {
+    /// That of a publish whose payloads and interests are kept so.
+    pub(crate) fn of(payloads: &str, interests: Option<&str>) -> Result<Self, StoreError> {
+        Ok(Self {
+            title: titles(payloads).into_iter().next(),
+            interests: self::interests(interests)?,
+        })
+    }
+}
+
 /// What one call found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundPublishes {
@@ -118,6 +137,13 @@ pub trait Searching: Send + Sync + fmt::Debug {
         after: Option<PublishCursor>,
         reach: Reach,
     ) -> Result<FoundPublishes, StoreError>;
+
+    /// What people know a publish by. `None` if there is no such publish.
+    async fn publish_label(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishLabel>, StoreError>;
 
     /// The deliveries of a publish that wait for another attempt, ascending by the device's number, behind `after`, at most `limit`:
     /// as many as its report counts. `None` if there is no such publish.

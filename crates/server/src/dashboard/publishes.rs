@@ -9,6 +9,7 @@ mod waiting;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::interest::InterestName;
 use domain::publish::PublishId;
 use http::Uri;
 use maud::{Markup, html};
@@ -166,7 +167,7 @@ fn rows(room: &Room, publishes: &[FoundPublish]) -> Markup {
                             None => a href=(publish) { (report.id) },
                         } }
                         td data-label="State" { (components::state(report.state)) }
-                        td data-label="For" { span { (audience(room, found)) } }
+                        td data-label="For" { span { (audience(room, report.target, &found.interests, NAMED)) } }
                         td data-label="When" { (time(report.send_at)) }
                         td.num data-label="Accepted" { (counted(ends.accepted, Some(&tallies))) }
                         td.num data-label="Not taken" { (counted(ends.failed + ends.dead, Some(&tallies))) }
@@ -179,12 +180,12 @@ fn rows(room: &Room, publishes: &[FoundPublish]) -> Markup {
     }
 }
 
-/// Whom a publish is for: the first interests that it names, by name, as far as they are kept.
-fn audience(room: &Room, found: &FoundPublish) -> Markup {
-    let named = &found.interests[..found.interests.len().min(NAMED)];
-    let others = found.interests.len() - named.len();
+/// Whom a publish is for: the first `most` interests that it names, by name, as far as they are kept.
+fn audience(room: &Room, of: Target, interests: &[InterestName], most: usize) -> Markup {
+    let named = &interests[..interests.len().min(most)];
+    let others = interests.len() - named.len();
     html! {
-        @if named.is_empty() { (target(found.report.target)) }
+        @if named.is_empty() { (target(of)) }
         @for (place, name) in named.iter().enumerate() {
             @if place > 0 { ", " }
             a.break href=(with_query(&room.path("people"), &[("interest", name.as_str())])) { (name) }

@@ -121,7 +121,7 @@ fn limits(instance: &Instance, api: &Api) -> Markup {
                 dt { "Registrations" } dd { (count(rates.registrations_per_instance_per_minute_max)) " a minute, of each instance; " (count(rates.registrations_per_address_per_minute_max)) " of each address" }
                 dt { "Webhooks" } dd { "up to " (WEBHOOKS_MAX) }
             }
-            p.hint { "The last but one are the server’s, under " code { "limits" } " of its configuration; the others are those of Beams." }
+            p.hint { "Those of publishes and registrations are set under " code { "limits" } " of the server’s configuration; the others are fixed." }
         }
     }
 }

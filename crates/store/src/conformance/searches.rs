@@ -11,7 +11,7 @@ use crate::Store;
 use crate::lists::Listed;
 use crate::lookup::{PublishState, Waiting};
 use crate::publishes::{NewPublish, Settlement};
-use crate::search::{FoundPublish, FoundPublishes, Reach, WantedPublishes};
+use crate::search::{FoundPublish, FoundPublishes, PublishLabel, Reach, WantedPublishes};
 
 /// An hour, in seconds.
 const HOUR: i64 = 3600;
@@ -115,6 +115,15 @@ pub async fn publishes_are_found_by_interest_though_nobody_has_it(store: Arc<dyn
     );
     let found = search(&store, mine, &interested("sports")).await;
     assert_eq!(found[0].interests, names(&["news", "sports"]));
+    let label = PublishLabel {
+        title: Some("now on a phone".to_owned()),
+        interests: found[0].interests.clone(),
+    };
+    let told = store.publish_label(mine, now).await.unwrap();
+    assert_eq!(told, Some(label));
+    for (instance, id) in [(other, now), (mine, PublishId::random())] {
+        assert_eq!(store.publish_label(instance, id).await.unwrap(), None);
+    }
     assert_eq!(found[0].report, report(&store, mine, now).await);
 }
 
@@ -169,6 +178,8 @@ pub async fn publishes_are_found_by_title_as_long_as_it_is_kept(store: Arc<dyn S
     let left = search(&store, mine, &named("ann")).await;
     let titles: Vec<_> = left.into_iter().map(|one| one.title).collect();
     assert_eq!(titles, [None, None]);
+    let label = store.publish_label(mine, rain).await.unwrap();
+    assert_eq!(label, Some(PublishLabel::default()));
 }
 
 pub async fn publishes_are_found_by_time_and_state(store: Arc<dyn Store>) {

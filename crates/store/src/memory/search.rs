@@ -10,7 +10,9 @@ use super::MemoryStore;
 use super::state::{PublishRow, State};
 use crate::StoreError;
 use crate::lookup::{PublishCursor, Waiting};
-use crate::search::{FoundPublish, FoundPublishes, Reach, Searching, WantedPublishes};
+use crate::search::{
+    FoundPublish, FoundPublishes, PublishLabel, Reach, Searching, WantedPublishes,
+};
 
 #[async_trait]
 impl Searching for MemoryStore {
@@ -22,6 +24,20 @@ impl Searching for MemoryStore {
         reach: Reach,
     ) -> Result<FoundPublishes, StoreError> {
         self.step(|state| state.search(instance, &wanted, after, reach))
+    }
+
+    async fn publish_label(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishLabel>, StoreError> {
+        self.step(|state| {
+            let row = state.publishes.rows.get(&state.publish(instance, id)?)?;
+            Some(PublishLabel {
+                title: titles(row).into_iter().next(),
+                interests: row.interests.clone(),
+            })
+        })
     }
 
     async fn publish_waiting(

@@ -14,7 +14,8 @@ use super::{PostgresStore, columns, instances, lookup};
 use crate::StoreError;
 use crate::lookup::{PublishCursor, Waiting};
 use crate::search::{
-    self, CLOCKS_APART, FoundPublish, FoundPublishes, Reach, Searching, WantedPublishes,
+    self, CLOCKS_APART, FoundPublish, FoundPublishes, PublishLabel, Reach, Searching,
+    WantedPublishes,
 };
 
 /// How many publishes are read at once: what they carry has some kilobytes each.
@@ -36,6 +37,18 @@ impl Searching for PostgresStore {
                     Box::pin(search(s, *instance, wanted, *after, *reach))
                 },
             )
+            .await
+    }
+
+    async fn publish_label(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishLabel>, StoreError> {
+        self.sessions
+            .snapshot((instance, id), |s, (instance, id)| {
+                Box::pin(label(s, *instance, *id))
+            })
             .await
     }
 
@@ -188,6 +201,26 @@ async fn reported(
             interests,
         })
         .collect())
+}
+
+async fn label(
+    session: &Session,
+    instance: InstanceId,
+    id: PublishId,
+) -> Result<Option<PublishLabel>, Fault> {
+    let Some((instance, number)) = lookup::number(session, instance, id).await? else {
+        return Ok(None);
+    };
+    let row = session
+        .row(
+            "SELECT payloads, interests FROM payloads WHERE instance = $1 AND publish = $2",
+            &[&instance, &number],
+        )
+        .await?;
+    match row {
+        Some(row) => Ok(Some(PublishLabel::of(row.at(0)?, row.at(1)?)?)),
+        None => Ok(Some(PublishLabel::default())),
+    }
 }
 
 pub(super) const WAITING: &str = "SELECT r.device, d.id, d.platform, u.id, r.attempts, r.due_at, r.reason

@@ -13,7 +13,8 @@ use super::{SqliteStore, columns, instances, lookup};
 use crate::StoreError;
 use crate::lookup::{PublishCursor, Waiting};
 use crate::search::{
-    self, CLOCKS_APART, FoundPublish, FoundPublishes, Reach, Searching, WantedPublishes,
+    self, CLOCKS_APART, FoundPublish, FoundPublishes, PublishLabel, Reach, Searching,
+    WantedPublishes,
 };
 
 #[async_trait]
@@ -28,6 +29,14 @@ impl Searching for SqliteStore {
         self.readers
             .run(move |c| search(c, instance, &wanted, after, reach))
             .await
+    }
+
+    async fn publish_label(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishLabel>, StoreError> {
+        self.readers.run(move |c| label(c, instance, id)).await
     }
 
     async fn publish_waiting(
@@ -117,6 +126,26 @@ const LOOK: &str = "SELECT p.accepted_at,
          OR EXISTS (SELECT 1 FROM lists l CROSS JOIN listed d WHERE l.publish = p.publish AND d.list = l.list AND d.user = ?4)))),
         y.interests, y.payloads
    FROM publishes p LEFT JOIN payloads y ON y.publish = p.publish WHERE p.publish = ?1";
+
+fn label(
+    connection: &Connection,
+    instance: InstanceId,
+    id: PublishId,
+) -> Result<Option<PublishLabel>, StoreError> {
+    let Some(number) = lookup::number(connection, instance, id)? else {
+        return Ok(None);
+    };
+    let mut statement =
+        connection.prepare_cached("SELECT payloads, interests FROM payloads WHERE publish = ?1")?;
+    let mut rows = statement.query([number])?;
+    match rows.next()? {
+        Some(row) => {
+            let interests = row.get_ref(1)?.as_str_or_null()?;
+            PublishLabel::of(row.get_ref(0)?.as_str()?, interests).map(Some)
+        }
+        None => Ok(Some(PublishLabel::default())),
+    }
+}
 
 /// What is left of a cancelled one does not wait.
 fn waiting(

@@ -6,7 +6,7 @@ use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use store::StoreError;
 use store::lookup::{PublishCursor, Waiting};
-use store::search::{FoundPublishes, Reach, Searching, WantedPublishes};
+use store::search::{FoundPublishes, PublishLabel, Reach, Searching, WantedPublishes};
 
 use super::FaultyStore;
 
@@ -24,6 +24,15 @@ impl Searching for FaultyStore {
             .store
             .search_publishes(instance, wanted, after, reach);
         self.call(found).await
+    }
+
+    async fn publish_label(
+        &self,
+        instance: InstanceId,
+        id: PublishId,
+    ) -> Result<Option<PublishLabel>, StoreError> {
+        self.call(self.world.store.publish_label(instance, id))
+            .await
     }
 
     async fn publish_waiting(

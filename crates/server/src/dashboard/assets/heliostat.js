@@ -3,12 +3,40 @@
 
 document.documentElement.classList.add('js');
 
-for (const time of document.querySelectorAll('time[data-local]')) {
-  const at = new Date(time.dateTime);
-  if (Number.isNaN(at.getTime())) continue;
-  time.title = time.dateTime;
-  time.textContent = at.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+function localise(part) {
+  for (const time of part.querySelectorAll('time[data-local]')) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.title = time.dateTime;
+    time.textContent = at.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  }
 }
+localise(document);
+
+// On a phone the navigation is a line that is wider than the screen.
+document.querySelector('nav.side [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+
+// What is under way looks again by itself, ever more rarely, until it is over: not while it is out of sight, and not while
+// somebody is in it with the keyboard or has selected a text.
+async function renew(pause) {
+  const part = document.querySelector('[data-live]');
+  if (!part) return;
+  if (!document.hidden && !part.contains(document.activeElement) && getSelection().isCollapsed) {
+    try {
+      const answer = await fetch(location.href);
+      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      const fresh = answer.ok && page.getElementById(part.id);
+      if (fresh) {
+        localise(fresh);
+        part.replaceWith(fresh);
+      }
+    } catch {
+      // The next time may do better.
+    }
+  }
+  setTimeout(renew, pause, Math.min(pause * 1.2, 15000));
+}
+setTimeout(renew, 1000, 1500);
 
 document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');

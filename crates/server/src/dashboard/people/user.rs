@@ -40,7 +40,7 @@ pub(super) async fn show(
     let body = html! {
         p.crumb { a href=(room.path("people")) { "Users & devices" } }
         div.head {
-            div { h1 { bdi { (user.as_str()) } } p { "User" } }
+            div { h1.long[user.as_str().len() > 40] { bdi { (user.as_str()) } } p { "User" } }
             a.button.quiet href=(with_query(&room.path("compose"), &[("user", user.as_str())])) { "Compose" }
             a.button.quiet href=(with_query(&room.path("console"), &[("user", user.as_str())])) { "Watch" }
             a.button.quiet href=(with_query(&room.path("publishes"), &[("user", user.as_str())])) { "Publishes" }

@@ -1,10 +1,14 @@
 //! `/i/{instance}/publishes/{publish}`: all about one publish.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
+use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
+use domain::interest::InterestName;
 use domain::outcome::OutcomeKind;
-use domain::publish::{AudienceKind, PublishId};
+use domain::publish::{AudienceKind, INTERESTS_PER_PUBLISH_MAX, PublishId};
 use domain::user::UserId;
 use http::Uri;
 use maud::{Markup, html};
@@ -12,7 +16,7 @@ use store::lookup::{Failed, PublishReport, PublishState, Target, UserOutcome};
 use store::publishes::{EventKind, Tally};
 
 use super::sifted::reports;
-use super::{target, waiting};
+use super::{audience, waiting};
 use crate::admin::insights::rates::Reached;
 use crate::dashboard::chart::{self, counted};
 use crate::dashboard::components::{
@@ -28,6 +32,8 @@ use crate::http::extract::{Segments, query_value};
 
 /// How many users, and how many failures, a page has.
 const ROWS: usize = 50;
+/// How long before its time the page of a publish begins to look again.
+const SOON: Duration = Duration::from_secs(60);
 /// How many failures are read at once to find those that are wanted, and how often.
 const LOOK: usize = 500;
 const LOOKS_MAX: usize = 20;
@@ -51,6 +57,13 @@ pub(in crate::dashboard) async fn show(
     let of = query_value(query, "of").and_then(|user| UserId::parse(user).ok());
     let failures = failures(&api, &room, id, after, &sift, of.as_ref()).await?;
     let waiting = waiting::section(&api, &room, id, query).await?;
+    let mut label = store
+        .publish_label(room.id(), id)
+        .await?
+        .unwrap_or_default();
+    if !store.shows_payloads(room.id()).await? {
+        label.title = None;
+    }
     let users = match report.target {
         Target::Named(AudienceKind::Users, _) => {
             store
@@ -70,17 +83,22 @@ pub(in crate::dashboard) async fn show(
     };
     let body = html! {
         p.crumb { a href=(room.path("publishes")) { "Publishes" } }
-        div.head { div { h1 { "Publish " (components::state(report.state)) } p { (copyable(&id.to_string(), "the publish id")) } } }
         @if let Some(said) = said { (done(said)) }
-        (numbers(&room, &report))
-        div.grid.even {
-            section.card aria-labelledby="timeline" { h2 id="timeline" { "Timeline" } (timeline(&room, &report)) }
-            section.card { (platforms(&room, &report)) }
+        div id="publish" data-live=[is_lively(&report, api.now()).then_some("")] {
+            div.head { div {
+                h1 { @match &label.title { Some(title) => bdi { (title) }, None => "Publish" } " " (components::state(report.state)) }
+                p { (copyable(&id.to_string(), "the publish id")) }
+            } }
+            (numbers(&room, &report))
+            div.grid.even {
+                section.card aria-labelledby="timeline" { h2 id="timeline" { "Timeline" } (timeline(&room, &report, &label.interests)) }
+                section.card { (platforms(&room, &report)) }
+            }
+            @if let Some(users) = &users { (user_table(&room, &report, users)) }
+            (waiting)
+            (failure_table(&room, &report, &sift, of.as_ref(), failures))
+            @if room.visitor().may_write() { (deeds(&room, &report)) }
         }
-        @if let Some(users) = &users { (user_table(&room, &report, users)) }
-        (waiting)
-        (failure_table(&room, &report, &sift, of.as_ref(), failures))
-        @if room.visitor().may_write() { (deeds(&room, &report)) }
     };
     Ok(layout::room_page(
         &room,
@@ -89,6 +107,15 @@ pub(in crate::dashboard) async fn show(
         &[],
         &body,
     ))
+}
+
+/// Whether the page soon says something else, and so looks again by itself.
+fn is_lively(report: &PublishReport, now: Timestamp) -> bool {
+    match report.state {
+        PublishState::Running => true,
+        PublishState::Scheduled => report.send_at < now.after(SOON),
+        PublishState::Finished | PublishState::Cancelled => false,
+    }
 }
 
 fn numbers(room: &Room, report: &PublishReport) -> Markup {
@@ -110,13 +137,13 @@ fn numbers(room: &Room, report: &PublishReport) -> Markup {
     }
 }
 
-fn timeline(room: &Room, report: &PublishReport) -> Markup {
+fn timeline(room: &Room, report: &PublishReport, interests: &[InterestName]) -> Markup {
     html! {
         dl.facts {
             dt { "For" } dd {
                 @match report.target {
                     Target::FailuresOf(other) => { "the devices that " a.mono href=(room.path(&format!("publishes/{other}"))) { (other) } " failed for" }
-                    other => (target(other)),
+                    other => (audience(room, other, interests, INTERESTS_PER_PUBLISH_MAX)),
                 }
             }
             dt { "Accepted" } dd { (time(report.accepted_at)) }
@@ -132,7 +159,7 @@ fn timeline(room: &Room, report: &PublishReport) -> Markup {
     }
 }
 
-fn took(report: &PublishReport, end: domain::clock::Timestamp) -> String {
+fn took(report: &PublishReport, end: Timestamp) -> String {
     let millis = end.since(report.send_at).as_millis();
     if millis < 10_000 {
         format!("after {millis} ms")

@@ -19,6 +19,7 @@ use super::browser::Browser;
 use crate::support::{Instance, NOW, Server};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Deliveries with an end, or to be tried again.
 type End = (Platform, OutcomeKind, &'static str, u64);
@@ -48,7 +49,8 @@ async fn sent_to(
         trace: None,
     };
     let id = publish.id;
-    let until = at.after(100 * DAY);
+    // What ends later is taken for the work of a wrong clock.
+    let until = server.app.admin().now().after(AN_HOUR);
     let plan = Plan {
         job_span: 1_000_000,
         jobs_max: 1,
@@ -76,7 +78,7 @@ async fn sent_to(
 }
 
 /// What the ends of a page come to.
-fn settlement(recipients: &[Recipient], ends: &[End], until: Timestamp) -> Settlement {
+fn settlement(recipients: &[Recipient], ends: &[End], due_at: Timestamp) -> Settlement {
     let user = recipients.iter().find_map(|recipient| recipient.user);
     let mut devices = recipients.iter().map(|recipient| recipient.device);
     let mut settlement = Settlement::default();
@@ -86,7 +88,7 @@ fn settlement(recipients: &[Recipient], ends: &[End], until: Timestamp) -> Settl
             settlement.retries.extend(waits.map(|device| NewRetry {
                 device,
                 attempts: 1,
-                due_at: until,
+                due_at,
                 reason: (*reason).into(),
                 user: None,
             }));
@@ -232,8 +234,8 @@ async fn behind(browser: &Browser<'_>, page: &str, href: &str) -> (&'static str,
     }
 }
 
-async fn filled(server: &Server, instance: &Instance) -> [PublishId; 4] {
-    use OutcomeKind::{Accepted, Expired, Rejected, Retry, TokenDead};
+async fn filled(server: &Server, instance: &Instance) -> [PublishId; 3] {
+    use OutcomeKind::{Accepted, Expired, Rejected, TokenDead};
     let store = server.app.store();
     let mut devices = Vec::new();
     for number in 0..70 {
@@ -286,20 +288,21 @@ async fn filled(server: &Server, instance: &Instance) -> [PublishId; 4] {
         (Platform::Fcm, Rejected, "too_large", 2),
     ];
     let to_users = sent_to(server, instance, request, NOW.after(DAY), &ends).await;
-    let ends = [
-        (Platform::Fcm, Rejected, "a & b", 6),
-        (Platform::Fcm, Retry, "unavailable", 53),
-    ];
-    let waiting = sent(server, instance, NOW.after(DAY), &ends).await;
-    [first, second, to_users, waiting]
+    [first, second, to_users]
 }
 
 #[tokio::test]
 async fn every_number_leads_to_as_many_rows() {
     let server = Server::start().await;
     let instance = server.instance().await;
-    let [first, second, to_users, waiting] = filled(&server, &instance).await;
+    let [first, second, to_users] = filled(&server, &instance).await;
     server.clock.advance(DAY + DAY / 2);
+    let ends = [
+        (Platform::Fcm, OutcomeKind::Rejected, "a & b", 6),
+        (Platform::Fcm, OutcomeKind::Retry, "unavailable", 53),
+    ];
+    let now = NOW.after(DAY + DAY / 2);
+    let waiting = sent(&server, &instance, now, &ends).await;
     let browser = Browser::signed_in(&server).await;
     let base = format!("/i/{}", instance.id);
     let mut followed = BTreeSet::new();

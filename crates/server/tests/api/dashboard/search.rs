@@ -95,6 +95,8 @@ async fn publishes_are_found_on_the_page() {
         assert!(page.body.contains(said), "{said}");
     }
     assert!(!page.body.contains("people?interest=news\""), "the fourth");
+    let page = browser.get(&format!("{base}/{wind}")).await.ok();
+    assert!(page.body.contains("people?interest=news\"") && !page.body.contains("Wind"));
     for wrong in ["interest=a%20b", "since=yesterday", "user=", "cursor=x"] {
         let page = browser.get(&format!("{base}?{wrong}")).await.ok();
         let is_refused = page.body.contains("role=\"alert\"");
@@ -134,6 +136,8 @@ async fn titles_are_for_where_payloads_may_be_shown() {
         .unwrap();
     let page = browser.get(&format!("{base}?title=WIND")).await.ok();
     assert_eq!(ids(&page.body), [rain.clone(), wind.clone()]);
+    assert!(page.body.contains("Rain &amp; wind"));
+    let page = browser.get(&format!("{base}/{rain}")).await.ok();
     assert!(page.body.contains("Rain &amp; wind"));
     let page = browser.get(&format!("{base}?user=bob")).await.ok();
     assert!(page.body.contains("Dinner &lt;b&gt;") && !page.body.contains("secret text"));

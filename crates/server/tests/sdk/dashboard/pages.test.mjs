@@ -247,6 +247,22 @@ describe('the dashboard in Chromium', () => {
     await page.waitForURL(`${base}/publishes/${found}`);
   });
 
+  it('shows by itself how a publish ends', async () => {
+    const response = await fetch(`${heliostat.url}/publish_api/v1/instances/${heliostat.instanceId}/publishes/users`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${heliostat.secretKey}` },
+      body: JSON.stringify({ users: ['alice'], sendAt: new Date(Date.now() + 4000).toISOString(), web: { notification: { title: 'Soon' } } }),
+    });
+    const { publishId: soon } = await response.json();
+    await page.goto(`${base}/publishes/${soon}`);
+    await page.locator('h1 .badge', { hasText: 'scheduled' }).waitFor();
+    await page.evaluate(() => { window.sameAsBefore = true; });
+    await page.locator('h1 .badge', { hasText: 'finished' }).waitFor({ timeout: 60_000 });
+    assert.equal(await page.evaluate(() => window.sameAsBefore), true, 'without going anywhere');
+    await page.getByRole('row', { name: /alice/ }).getByText('accepted').waitFor();
+    assert.equal(await page.locator('[data-live]').count(), 0, 'it is over');
+  });
+
   it('signs another browser in by a link', async () => {
     const { url } = JSON.parse(await heliostat.command('admin-token', 'link', '--name', 'another', '--json'));
     const other = await Chromium.start();
