@@ -18,7 +18,7 @@ use crate::support::{Instance, NOW, Server, device_path};
 const USER: &str = "very.unusual.name@example.com";
 
 /// What forgetting a user touches, and where an export has it (a path, `[]` being any of a list), or why not.
-const OF_USERS: [(&str, Result<&str, &str>); 15] = [
+const OF_USERS: [(&str, Result<&str, &str>); 16] = [
     ("users", Ok("user")),
     ("devices", Ok("devices[].id")),
     ("subscriptions", Ok("devices[].interests[]")),
@@ -37,6 +37,10 @@ const OF_USERS: [(&str, Result<&str, &str>); 15] = [
     (
         "publish_webhooks",
         Err("the body of the request that made a publish, sealed: `publishes` tells of it"),
+    ),
+    (
+        "device_counts",
+        Err("how many devices there are, whoever's they are"),
     ),
     ("trail", Ok("console[].kind")),
     ("audit", Ok("audit[].action")),
