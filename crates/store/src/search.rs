@@ -65,6 +65,24 @@ impl WantedPublishes {
             .any(|title| title.to_lowercase().contains(&wanted))
     }
 
+    /// Whether a publish is wanted, by what is kept of it.
+    pub(crate) fn judge(&self, kept: &Kept<'_>) -> Result<Verdict, StoreError> {
+        if self.is_behind(kept.accepted_at) {
+            return Ok(Verdict::Behind);
+        }
+        if !self.has_time(kept.accepted_at) || !kept.names_them {
+            return Ok(Verdict::Unwanted);
+        }
+        let titles = titles(kept.payloads.unwrap_or_default());
+        if !self.has_title(&titles) {
+            return Ok(Verdict::Unwanted);
+        }
+        Ok(Verdict::Wanted(PublishLabel {
+            title: titles.into_iter().next(),
+            interests: interests(kept.interests)?,
+        }))
+    }
+
     /// The interest and the user as they stand in the JSON of a publish, so that it is looked for without being read.
     pub(crate) fn quoted(&self) -> (Option<String>, Option<String>) {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -89,18 +107,16 @@ pub struct Reach {
 pub struct FoundPublish {
     /// What is known of it.
     pub report: PublishReport,
-    /// The first of its titles; `None` without one, or once what it carried is not kept any more.
-    pub title: Option<String>,
-    /// The interests that it names; none of a publish that was accepted by a node that did not keep them yet.
-    pub interests: Vec<InterestName>,
+    /// What people know it by.
+    pub label: PublishLabel,
 }
 
 /// What people know a publish by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublishLabel {
-    /// As in [`FoundPublish`].
+    /// The first of its titles; `None` without one, or once what it carried is not kept any more.
     pub title: Option<String>,
-    /// As in [`FoundPublish`].
+    /// The interests that it names; none of a publish that was accepted by a node that did not keep them yet.
     pub interests: Vec<InterestName>,
 }
 
@@ -123,6 +139,64 @@ pub struct FoundPublishes {
     pub next: Option<PublishCursor>,
     /// When the oldest that was looked at was accepted.
     pub back_to: Option<Timestamp>,
+}
+
+/// What is read of a publish to see whether it is wanted.
+#[derive(Debug)]
+pub(crate) struct Kept<'a> {
+    pub(crate) accepted_at: Timestamp,
+    /// Whether it names the interest and the user that are wanted.
+    pub(crate) names_them: bool,
+    pub(crate) interests: Option<&'a str>,
+    pub(crate) payloads: Option<&'a str>,
+}
+
+/// Whether a publish is wanted.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Neither it nor any that is older.
+    Behind,
+    Unwanted,
+    Wanted(PublishLabel),
+}
+
+/// The search for the number from which on all publishes of an instance were accepted at or after a point in time. Each step halves
+/// what is left.
+#[derive(Debug)]
+pub(crate) struct FirstSince {
+    since: Timestamp,
+    low: i64,
+    high: i64,
+}
+
+impl FirstSince {
+    /// Among the publishes up to the newest.
+    pub(crate) fn new(since: Timestamp, newest: Option<i64>) -> Self {
+        let high = newest.map_or(0, |newest| newest + 1);
+        Self {
+            since,
+            low: 0,
+            high,
+        }
+    }
+
+    /// From which number on to look for the next publish; `None` at the end.
+    pub(crate) fn middle(&self) -> Option<i64> {
+        (self.low < self.high).then(|| self.low + (self.high - self.low) / 2)
+    }
+
+    /// The next publish from `middle` on, by its number and when it was accepted; `None` if there is none.
+    pub(crate) fn narrow(&mut self, middle: i64, next: Option<(i64, i64)>) {
+        match next {
+            Some((number, at)) if at < self.since.as_millis() => self.low = number + 1,
+            _ => self.high = middle,
+        }
+    }
+
+    /// What was found, at the end.
+    pub(crate) fn found(&self) -> i64 {
+        self.high
+    }
 }
 
 /// Searching. The contract of [`Store`](crate::Store) holds here too.
@@ -157,7 +231,7 @@ pub trait Searching: Send + Sync + fmt::Debug {
 }
 
 /// The titles in what a publish carries, as it is kept.
-pub(crate) fn titles(payloads: &str) -> Vec<String> {
+fn titles(payloads: &str) -> Vec<String> {
     // What retention has emptied has none.
     serde_json::from_str(payloads)
         .map(|payloads: Payloads| payloads.titles())
@@ -165,7 +239,7 @@ pub(crate) fn titles(payloads: &str) -> Vec<String> {
 }
 
 /// The interests that a publish names, as they are kept.
-pub(crate) fn interests(json: Option<&str>) -> Result<Vec<InterestName>, StoreError> {
+fn interests(json: Option<&str>) -> Result<Vec<InterestName>, StoreError> {
     let Some(json) = json else {
         return Ok(Vec::new());
     };

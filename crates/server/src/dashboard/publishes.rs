@@ -117,7 +117,7 @@ async fn find(
         .await?;
     if !store.shows_payloads(room.id()).await? {
         for one in &mut found.publishes {
-            one.title = None;
+            one.label.title = None;
         }
     }
     Ok(found)
@@ -162,12 +162,12 @@ fn rows(room: &Room, publishes: &[FoundPublish]) -> Markup {
                     @let publish = room.path(&format!("publishes/{}", report.id));
                     @let tallies = format!("{publish}#ends");
                     tr {
-                        td.id.wide { @match &found.title {
+                        td.id.wide { @match &found.label.title {
                             Some(title) => { a.title href=(publish) { bdi { (title) } } br; span.small.soft { (report.id) } },
                             None => a href=(publish) { (report.id) },
                         } }
                         td data-label="State" { (components::state(report.state)) }
-                        td data-label="For" { span { (audience(room, report.target, &found.interests, NAMED)) } }
+                        td data-label="For" { span { (audience(room, report.target, &found.label.interests, NAMED)) } }
                         td data-label="When" { (time(report.send_at)) }
                         td.num data-label="Accepted" { (counted(ends.accepted, Some(&tallies))) }
                         td.num data-label="Not taken" { (counted(ends.failed + ends.dead, Some(&tallies))) }

@@ -114,10 +114,10 @@ pub async fn publishes_are_found_by_interest_though_nobody_has_it(store: Arc<dyn
         []
     );
     let found = search(&store, mine, &interested("sports")).await;
-    assert_eq!(found[0].interests, names(&["news", "sports"]));
+    assert_eq!(found[0].label.interests, names(&["news", "sports"]));
     let label = PublishLabel {
         title: Some("now on a phone".to_owned()),
-        interests: found[0].interests.clone(),
+        interests: found[0].label.interests.clone(),
     };
     let told = store.publish_label(mine, now).await.unwrap();
     assert_eq!(told, Some(label));
@@ -171,12 +171,12 @@ pub async fn publishes_are_found_by_title_as_long_as_it_is_kept(store: Arc<dyn S
     };
     let found = search(&store, mine, &both).await;
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].title.as_deref(), Some("Rain on a phone"));
+    assert_eq!(found[0].label.title.as_deref(), Some("Rain on a phone"));
     // Nobody had a device, so they are finished.
     assert_eq!(store.prune_payloads(at(HOUR), 10).await.unwrap(), 2);
     assert_eq!(ids(&store, mine, &called("rain")).await, []);
     let left = search(&store, mine, &named("ann")).await;
-    let titles: Vec<_> = left.into_iter().map(|one| one.title).collect();
+    let titles: Vec<_> = left.into_iter().map(|one| one.label.title).collect();
     assert_eq!(titles, [None, None]);
     let label = store.publish_label(mine, rain).await.unwrap();
     assert_eq!(label, Some(PublishLabel::default()));

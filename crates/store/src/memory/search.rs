@@ -33,10 +33,7 @@ impl Searching for MemoryStore {
     ) -> Result<Option<PublishLabel>, StoreError> {
         self.step(|state| {
             let row = state.publishes.rows.get(&state.publish(instance, id)?)?;
-            Some(PublishLabel {
-                title: titles(row).into_iter().next(),
-                interests: row.interests.clone(),
-            })
+            Some(label(row))
         })
     }
 
@@ -139,9 +136,15 @@ impl State {
     fn found(&self, number: i64, row: &PublishRow) -> Option<FoundPublish> {
         Some(FoundPublish {
             report: self.report(number)?,
-            title: titles(row).into_iter().next(),
-            interests: row.interests.clone(),
+            label: label(row),
         })
+    }
+}
+
+fn label(row: &PublishRow) -> PublishLabel {
+    PublishLabel {
+        title: titles(row).into_iter().next(),
+        interests: row.interests.clone(),
     }
 }
 

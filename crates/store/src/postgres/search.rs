@@ -14,8 +14,8 @@ use super::{PostgresStore, columns, instances, lookup};
 use crate::StoreError;
 use crate::lookup::{PublishCursor, Waiting};
 use crate::search::{
-    self, CLOCKS_APART, FoundPublish, FoundPublishes, PublishLabel, Reach, Searching,
-    WantedPublishes,
+    CLOCKS_APART, FirstSince, FoundPublish, FoundPublishes, Kept, PublishLabel, Reach, Searching,
+    Verdict, WantedPublishes,
 };
 
 /// How many publishes are read at once: what they carry has some kilobytes each.
@@ -98,7 +98,7 @@ async fn search(
             break;
         }
     }
-    let last = looked.found.last().map(|(number, ..)| *number);
+    let last = looked.found.last().map(|(number, _)| *number);
     let is_full = looked.found.len() >= reach.limit && last.is_some();
     let next = match (is_full, looked.is_done) {
         (true, _) => last.filter(|last| is_more || numbers.last() != Some(last)),
@@ -112,10 +112,10 @@ async fn search(
     })
 }
 
-/// What was come upon: numbers with titles and interests.
+/// What was come upon, by number.
 #[derive(Debug, Default)]
 struct Looked {
-    found: Vec<(i64, Option<String>, Vec<domain::interest::InterestName>)>,
+    found: Vec<(i64, PublishLabel)>,
     back_to: Option<Timestamp>,
     /// Whether nothing more is wanted.
     is_done: bool,
@@ -161,22 +161,21 @@ async fn look(
         let Some(row) = by_number.get(number) else {
             continue;
         };
-        let accepted_at = Timestamp::from_millis(row.at(1)?);
-        if wanted.is_behind(accepted_at) {
+        let kept = Kept {
+            accepted_at: Timestamp::from_millis(row.at(1)?),
+            names_them: row.at(2)?,
+            interests: row.at(3)?,
+            payloads: row.at(4)?,
+        };
+        let verdict = wanted.judge(&kept)?;
+        if matches!(verdict, Verdict::Behind) {
             looked.is_done = true;
             return Ok(());
         }
-        looked.back_to = Some(accepted_at);
-        if !wanted.has_time(accepted_at) || !row.at::<bool>(2)? {
-            continue;
+        looked.back_to = Some(kept.accepted_at);
+        if let Verdict::Wanted(label) = verdict {
+            looked.found.push((*number, label));
         }
-        let titles = search::titles(row.at::<Option<&str>>(4)?.unwrap_or_default());
-        if !wanted.has_title(&titles) {
-            continue;
-        }
-        let interests = search::interests(row.at(3)?)?;
-        let title = titles.into_iter().next();
-        looked.found.push((*number, title, interests));
         if looked.found.len() >= reach.limit {
             looked.is_done = true;
             return Ok(());
@@ -188,18 +187,14 @@ async fn look(
 async fn reported(
     session: &Session,
     instance: i64,
-    found: Vec<(i64, Option<String>, Vec<domain::interest::InterestName>)>,
+    found: Vec<(i64, PublishLabel)>,
 ) -> Result<Vec<FoundPublish>, Fault> {
-    let numbers: Vec<i64> = found.iter().map(|(number, ..)| *number).collect();
+    let numbers: Vec<i64> = found.iter().map(|(number, _)| *number).collect();
     // In one snapshot: each number has its report.
     let reports = lookup::reports(session, instance, &numbers).await?;
     let both = found.into_iter().zip(reports);
     Ok(both
-        .map(|((_, title, interests), report)| FoundPublish {
-            report,
-            title,
-            interests,
-        })
+        .map(|((_, label), report)| FoundPublish { report, label })
         .collect())
 }
 
@@ -271,9 +266,8 @@ async fn first_since(session: &Session, instance: i64, since: Timestamp) -> Resu
             &[&instance],
         )
         .await?;
-    let (mut low, mut high) = (0, newest.map_or(0, |newest| newest + 1));
-    while low < high {
-        let middle = low + (high - low) / 2;
+    let mut first = FirstSince::new(since, newest);
+    while let Some(middle) = first.middle() {
         let row = session
             .row(
                 "SELECT publish, accepted_at FROM publishes
@@ -281,14 +275,8 @@ async fn first_since(session: &Session, instance: i64, since: Timestamp) -> Resu
                 &[&instance, &middle],
             )
             .await?;
-        let next: Option<(i64, i64)> = match row {
-            Some(row) => Some((row.at(0)?, row.at(1)?)),
-            None => None,
-        };
-        match next {
-            Some((number, at)) if at < since.as_millis() => low = number + 1,
-            _ => high = middle,
-        }
+        let next = row.map(|row| Ok::<_, Fault>((row.at(0)?, row.at(1)?)));
+        first.narrow(middle, next.transpose()?);
     }
-    Ok(high)
+    Ok(first.found())
 }

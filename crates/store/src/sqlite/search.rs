@@ -6,15 +6,14 @@ use domain::device::{DeviceId, DeviceOrdinal};
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
 use rusqlite::{Connection, OptionalExtension as _, params};
-
 use uuid::Uuid;
 
 use super::{SqliteStore, columns, instances, lookup};
 use crate::StoreError;
 use crate::lookup::{PublishCursor, Waiting};
 use crate::search::{
-    self, CLOCKS_APART, FoundPublish, FoundPublishes, PublishLabel, Reach, Searching,
-    WantedPublishes,
+    CLOCKS_APART, FirstSince, FoundPublish, FoundPublishes, Kept, PublishLabel, Reach, Searching,
+    Verdict, WantedPublishes,
 };
 
 #[async_trait]
@@ -84,25 +83,21 @@ fn search(
     for (place, number) in numbers.iter().enumerate() {
         let mut rows = look.query(params![number, quoted_interest, quoted_user, user])?;
         let Some(row) = rows.next()? else { continue };
-        let accepted_at = Timestamp::from_millis(row.get(0)?);
-        if wanted.is_behind(accepted_at) {
+        let kept = Kept {
+            accepted_at: Timestamp::from_millis(row.get(0)?),
+            names_them: row.get(1)?,
+            interests: row.get_ref(2)?.as_str_or_null()?,
+            payloads: row.get_ref(3)?.as_str_or_null()?,
+        };
+        let verdict = wanted.judge(&kept)?;
+        if matches!(verdict, Verdict::Behind) {
             return Ok(found);
         }
-        found.back_to = Some(accepted_at);
-        if !wanted.has_time(accepted_at) || !row.get::<_, bool>(1)? {
-            continue;
-        }
-        let titles = search::titles(row.get_ref(3)?.as_str_or_null()?.unwrap_or_default());
-        if !wanted.has_title(&titles) {
-            continue;
-        }
-        let interests = search::interests(row.get_ref(2)?.as_str_or_null()?)?;
-        if let Some(report) = lookup::of_number(connection, *number)? {
-            found.publishes.push(FoundPublish {
-                report,
-                title: titles.into_iter().next(),
-                interests,
-            });
+        found.back_to = Some(kept.accepted_at);
+        if let Verdict::Wanted(label) = verdict
+            && let Some(report) = lookup::of_number(connection, *number)?
+        {
+            found.publishes.push(FoundPublish { report, label });
         }
         if found.publishes.len() >= reach.limit && (is_more || place + 1 < numbers.len()) {
             found.next = Some(PublishCursor(*number));
@@ -190,19 +185,13 @@ fn first_since(
     let newest: Option<i64> = connection
         .prepare_cached("SELECT max(publish) FROM publishes WHERE instance = ?1")?
         .query_row([instance], |row| row.get(0))?;
-    let (mut low, mut high) = (0, newest.map_or(0, |newest| newest + 1));
+    let mut first = FirstSince::new(since, newest);
     let mut next = connection.prepare_cached(
         "SELECT publish, accepted_at FROM publishes WHERE instance = ?1 AND publish >= ?2 ORDER BY publish LIMIT 1",
     )?;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let found: Option<(i64, i64)> = next
-            .query_row([instance, middle], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match found {
-            Some((number, at)) if at < since.as_millis() => low = number + 1,
-            _ => high = middle,
-        }
+    while let Some(middle) = first.middle() {
+        let found = next.query_row([instance, middle], |row| Ok((row.get(0)?, row.get(1)?)));
+        first.narrow(middle, found.optional()?);
     }
-    Ok(high)
+    Ok(first.found())
 }

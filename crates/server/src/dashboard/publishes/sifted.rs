@@ -5,7 +5,7 @@ use domain::publish::PublishId;
 use maud::{Markup, html};
 use store::lookup::PublishReport;
 use store::publishes::EventKind;
-use store::search::FoundPublish;
+use store::search::{FoundPublish, PublishLabel};
 
 use super::rows;
 use crate::admin::insights::recent::LATEST;
@@ -38,8 +38,7 @@ pub(super) async fn list(
         .take(PAGE_LENGTH)
         .map(|one| FoundPublish {
             report: (*one).clone(),
-            title: None,
-            interests: Vec::new(),
+            label: PublishLabel::default(),
         })
         .collect();
     let here = sift.link(&room.path("publishes"));
