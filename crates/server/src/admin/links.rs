@@ -12,14 +12,13 @@ use domain::admin_token::{
 };
 use domain::clock::Timestamp;
 use serde::Serialize;
-use store::administration::{
-    ADMIN_TOKENS_MAX, AdminTokenId, AdminTokenRecord, NewAdminToken, NewAuditEntry,
-};
+use store::administration::{AdminTokenRecord, NewAdminToken};
 use utoipa::ToSchema;
 
 use super::Admin;
 use super::actor::{Actor, Deed};
 use super::error::AdminError;
+use super::tokens::add;
 
 /// How long a link counts.
 pub const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -75,23 +74,23 @@ pub async fn create(
     scope: Scope,
 ) -> Result<Link, AdminError> {
     clear(admin, actor, |record, now| !counts(record, now)).await?;
-    let code = SignInCode::random();
+    let (code, now) = (SignInCode::random(), admin.now());
+    let expires_at = now.after(LINK_LIFE);
     let new = NewAdminToken {
         digest: code.digest(),
         hint: code.hint(),
         name,
         scope,
-        created_at: admin.now(),
-        expires_at: Some(admin.now().after(LINK_LIFE)),
+        created_at: now,
+        expires_at: Some(expires_at),
     };
-    let expires_at = admin.now().after(LINK_LIFE).to_string();
     let deed = Deed::new("sign_in_link.create").on(&new.hint);
-    let id = add(admin, new, deed.entry(actor, admin.now())).await?;
+    let id = add(admin, new, deed.entry(actor, now)).await?;
     tracing::info!(%actor, token = id.0, "made a sign-in link");
     Ok(Link {
         number: id.0,
         url: format!("{public_url}{}", path(&code)),
-        expires_at,
+        expires_at: expires_at.to_string(),
     })
 }
 
@@ -171,17 +170,4 @@ async fn clear(
         }
     }
     Ok(())
-}
-
-async fn add(
-    admin: &Admin,
-    new: NewAdminToken,
-    entry: NewAuditEntry,
-) -> Result<AdminTokenId, AdminError> {
-    let added = admin.store.add_admin_token(new, entry).await?;
-    added.ok_or_else(|| {
-        AdminError::Conflict(format!(
-            "there are {ADMIN_TOKENS_MAX} admin tokens already; revoke some first"
-        ))
-    })
 }

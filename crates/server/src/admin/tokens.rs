@@ -161,9 +161,6 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<CreatedTok
     if new.expires_at.is_some_and(|end| end <= now) {
         return Err(AdminError::field("expiresAt", "is in the past"));
     }
-    if matches!(&new.scope.reach, Reach::Some(some) if some.is_empty()) {
-        return Err(AdminError::field("instances", "has none"));
-    }
     let token = AdminToken::random();
     let record = NewAdminToken {
         digest: token.digest(),
@@ -175,12 +172,7 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<CreatedTok
     };
     let deed = Deed::new("admin_token.create").on(record.hint.as_str());
     let entry = deed.entry(actor, now);
-    let added = admin.store.add_admin_token(record.clone(), entry).await?;
-    let id = added.ok_or_else(|| {
-        AdminError::Conflict(format!(
-            "there are {ADMIN_TOKENS_MAX} admin tokens already; revoke some first"
-        ))
-    })?;
+    let id = add(admin, record.clone(), entry).await?;
     tracing::info!(%actor, token = id.0, "created an admin token");
     Ok(CreatedToken {
         listed: Token::of(&AdminTokenRecord {
@@ -189,6 +181,23 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<CreatedTok
             used_at: None,
         }),
         token: token.reveal().to_owned().into(),
+    })
+}
+
+/// Writes a token down, if it is for anything and there is room.
+pub(super) async fn add(
+    admin: &Admin,
+    new: NewAdminToken,
+    entry: NewAuditEntry,
+) -> Result<AdminTokenId, AdminError> {
+    if matches!(&new.scope.reach, Reach::Some(some) if some.is_empty()) {
+        return Err(AdminError::field("instances", "has none"));
+    }
+    let added = admin.store.add_admin_token(new, entry).await?;
+    added.ok_or_else(|| {
+        AdminError::Conflict(format!(
+            "there are {ADMIN_TOKENS_MAX} admin tokens already; revoke some first"
+        ))
     })
 }
 

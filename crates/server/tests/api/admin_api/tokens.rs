@@ -139,6 +139,11 @@ async fn what_a_token_cannot_be_is_told() {
         let (_, why) = reply.refused(400);
         assert!(why.contains(&format!("`{field}`")), "{body}: {why}");
     }
+    // Nor may a link be for no instance at all.
+    let body = json!({"name": "a", "instances": []});
+    let reply = call(&server, &root, Method::POST, "/admin-tokens/links", &body).await;
+    let (_, why) = reply.refused(400);
+    assert!(why.contains("`instances`"), "{why}");
     let listed = read(&server, &root, "/admin-tokens").await.ok().json();
     assert_eq!(listed["adminTokens"].as_array().unwrap().len(), 1);
 }
