@@ -74,7 +74,6 @@ macro_rules! store_conformance {
                 a_device_id_of_another_platform_is_unknown,
                 a_new_token_gets_the_fresh_id,
                 registering_again_keeps_id_user_and_interests,
-                the_keys_of_a_subscription_are_replaced,
                 one_token_in_two_instances_is_two_devices,
                 one_token_registered_at_once_is_one_device,
                 a_deleted_device_comes_back_as_another,
@@ -83,7 +82,9 @@ macro_rules! store_conformance {
                 a_new_token_keeps_user_and_interests,
                 a_token_of_another_platform_is_refused,
                 who_has_a_gateway_token_does_not_get_its_user,
-                other_keys_are_another_browser;
+                who_has_a_gateway_token_does_not_get_its_next_user,
+                other_keys_are_another_browser,
+                keys_are_never_changed_under_an_id;
             quota:
                 a_full_instance_takes_no_new_device,
                 a_full_instance_knows_its_devices,

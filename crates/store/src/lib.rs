@@ -156,13 +156,13 @@ pub trait Store:
     // Devices, users, subscriptions. A device is addressed by instance and id together.
 
     /// Registers a device. A gateway token that the instance knows (same [`GatewayToken::identity`]) keeps its device: id,
-    /// user and interests stay; keys, bundle identifier and metadata are replaced and the time of registration moves on.
+    /// user and interests stay; bundle identifier and metadata are replaced and the time of registration moves on.
     /// An unknown one gets the id `fresh`, unless the instance has `devices_max` devices or more: [`StoreError::InstanceFull`].
     /// Concurrent calls never exceed that. [`StoreError::UnknownInstance`] if there is no such instance.
     ///
-    /// Whoever knows a gateway token learns the device's id that way, so it is noted that the id was given again. And a
-    /// subscription with other keys is no longer known to be the browser that was bound to a user: a device that has a user
-    /// is deleted then, and the registration is that of an unknown one.
+    /// Whoever knows a gateway token learns the device's id that way, so it is noted that the id was given again. A browser
+    /// never changes the keys of a subscription, so one that comes with other keys is another browser, whether the device has
+    /// a user or may get one later: the device is deleted, and the registration is that of an unknown one.
     async fn register_device(
         &self,
         registration: Registration,
@@ -195,9 +195,9 @@ pub trait Store:
     /// another device of the instance have that token, that device is deleted: the token moved. A device of another platform
     /// than the token's is unknown. Which of Apple's gateways takes a new token is to be found out anew.
     ///
-    /// A device that has a user, and whose id was given again since it registered first, does not get another token: who asks
-    /// may be somebody who has the old one, and the user's notifications would be theirs. It is deleted, and unknown from then
-    /// on; the app on the device registers anew and proves again whose it is.
+    /// A device whose id was given again since it registered first does not get another token: who asks may be somebody who
+    /// has the old one, and the notifications of the device's user, or of the one who is bound to it next, would be theirs.
+    /// It is deleted, and unknown from then on; the app on the device registers anew and proves again whose it is.
     async fn set_gateway_token(
         &self,
         instance: InstanceId,

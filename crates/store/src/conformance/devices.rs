@@ -1,5 +1,6 @@
 //! Rules of devices and gateway tokens.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::device::{
@@ -187,28 +188,6 @@ pub async fn registering_again_keeps_id_user_and_interests(store: Arc<dyn Store>
     );
 }
 
-pub async fn the_keys_of_a_subscription_are_replaced(store: Arc<dyn Store>) {
-    let instance = instance(&store).await;
-    let id = register(&store, registration(instance, web_token(1, 1)), 1)
-        .await
-        .id;
-    assert_eq!(
-        store
-            .set_interests(instance, id, names(&["news"]), at(0))
-            .await
-            .unwrap(),
-        Changed::Done
-    );
-    let again = register(&store, registration(instance, web_token(1, 2)), 2).await;
-    assert_eq!(
-        (again.id, again.new),
-        (id, false),
-        "the endpoint is the same"
-    );
-    let seen = recipient(&store, instance, Platform::Web).await.unwrap();
-    assert!(seen.token == web_token(1, 2));
-}
-
 pub async fn one_token_in_two_instances_is_two_devices(store: Arc<dyn Store>) {
     let (mine, other) = (instance(&store).await, instance(&store).await);
     let first = device(&store, mine, token(Platform::Apns, 1)).await;
@@ -323,26 +302,73 @@ pub async fn who_has_a_gateway_token_does_not_get_its_user(store: Arc<dyn Store>
     assert_eq!(moved.await.unwrap(), Changed::UnknownDevice);
     assert!(store.device(instance, id).await.unwrap().is_none());
     assert!(recipient(&store, instance, Platform::Fcm).await.is_none());
-    // Without a user there is nothing to be had.
-    let id = register(&store, mine(), 5).await.id;
-    assert_eq!(register(&store, mine(), 6).await.id, id);
-    let moved = store.set_gateway_token(instance, id, token(Platform::Fcm, 2), at(7));
+}
+
+/// Or the token is moved first, and the user comes to a device that addresses somebody else.
+pub async fn who_has_a_gateway_token_does_not_get_its_next_user(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let mine = || registration(instance, token(Platform::Fcm, 1));
+    let id = register(&store, mine(), 1).await.id;
+    assert_eq!(register(&store, mine(), 2).await.id, id);
+    let same = store.set_gateway_token(instance, id, token(Platform::Fcm, 1), at(3));
+    assert_eq!(same.await.unwrap(), Changed::Done, "it is the one it had");
+    let moved = store.set_gateway_token(instance, id, token(Platform::Fcm, 2), at(4));
+    assert_eq!(moved.await.unwrap(), Changed::UnknownDevice);
+    assert!(store.device(instance, id).await.unwrap().is_none());
+    assert_eq!(
+        bind(&store, instance, id, "ann").await,
+        Bound::UnknownDevice
+    );
+    // What the SDK does about it: it registers the token that it knows of, and then moves to the new one.
+    let again = register(&store, mine(), 5).await;
+    assert!(again.new && again.id != id);
+    assert_eq!(bind(&store, instance, again.id, "ann").await, Bound::Done);
+    let moved = store.set_gateway_token(instance, again.id, token(Platform::Fcm, 3), at(6));
     assert_eq!(moved.await.unwrap(), Changed::Done);
 }
 
 pub async fn other_keys_are_another_browser(store: Arc<dyn Store>) {
     let instance = instance(&store).await;
-    let id = register(&store, registration(instance, web_token(1, 1)), 1)
-        .await
-        .id;
-    assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
-    let again = register(&store, registration(instance, web_token(1, 1)), 2).await;
-    assert_eq!((again.id, again.new), (id, false), "the same keys");
-    let other = register(&store, registration(instance, web_token(1, 2)), 3).await;
-    assert!(other.new && other.id != id);
-    assert!(store.device(instance, id).await.unwrap().is_none());
-    let read = store.device(instance, other.id).await.unwrap().unwrap();
-    assert_eq!(read.user, None);
+    for (number, is_bound) in [(1, false), (2, true)] {
+        let of = |keys| registration(instance, web_token(number, keys));
+        let id = register(&store, of(1), 1).await.id;
+        let set = store.set_interests(instance, id, names(&["news"]), at(1));
+        assert_eq!(set.await.unwrap(), Changed::Done);
+        if is_bound {
+            assert_eq!(bind(&store, instance, id, "ann").await, Bound::Done);
+        }
+        let again = register(&store, of(1), 2).await;
+        assert_eq!((again.id, again.new), (id, false), "the same keys");
+        assert_eq!(again.interests, names(&["news"]));
+        let other = register(&store, of(2), 3).await;
+        assert!(other.new && other.id != id && other.interests.is_empty());
+        assert!(store.device(instance, id).await.unwrap().is_none());
+        // Who comes to the old one's id with a user does not bring the user to the other keys.
+        assert_eq!(
+            bind(&store, instance, id, "ann").await,
+            Bound::UnknownDevice
+        );
+        let read = store.device(instance, other.id).await.unwrap().unwrap();
+        assert_eq!(read.user, None);
+        assert!(recipient(&store, instance, Platform::Web).await.is_none());
+    }
+}
+
+/// Whoever comes first, and whoever comes between.
+pub async fn keys_are_never_changed_under_an_id(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let calls = (0..60).map(|number: u8| {
+        let store = Arc::clone(&store);
+        let keys = number % 2;
+        let registration = registration(instance, web_token(1, keys));
+        async move { (register(&store, registration, 1).await.id, keys) }
+    });
+    let mut known = HashMap::new();
+    for (id, keys) in all(calls).await {
+        let first = *known.entry(id).or_insert(keys);
+        assert_eq!(first, keys, "two browsers were answered {id}");
+    }
+    assert_eq!(store.device_count(instance).await.unwrap(), 1);
 }
 
 pub async fn a_token_of_another_platform_is_refused(store: Arc<dyn Store>) {

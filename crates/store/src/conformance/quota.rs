@@ -62,9 +62,8 @@ pub async fn a_full_instance_knows_its_devices(store: Arc<dyn Store>) {
         assert_eq!((again.id, again.new), (id, false));
         assert_eq!(again.interests, names(&["news"]));
     }
-    // Another browser in a bound one's place: one goes, one comes.
+    // Another browser in one's place: one goes, one comes.
     let browser = device(&store, instance, web_token(1, 1)).await;
-    bound(&store, instance, browser, "ann").await;
     let another = register(&store, instance, web_token(1, 2), 3)
         .await
         .unwrap();

@@ -29,7 +29,6 @@ impl State {
         let mut known = self.device_with_token(instance, &registration.token);
         if let Some(number) = known
             && let Some(device) = self.devices.rows.get(&number)
-            && device.user.is_some()
             && device.token.keys() != registration.token.keys()
         {
             self.raise_removed(number, Removal::TokenMoved);
@@ -143,9 +142,7 @@ impl State {
             return Changed::UnknownDevice;
         }
         let is_taken_over = self.devices.rows.get(&number).is_some_and(|device| {
-            device.given_again
-                && device.user.is_some()
-                && device.token.identity() != token.identity()
+            device.given_again && device.token.identity() != token.identity()
         });
         if is_taken_over {
             self.raise_removed(number, Removal::Deleted);

@@ -84,8 +84,7 @@ pub(super) async fn register(
     if token.keys().is_some() {
         let changed: Option<i64> = session
             .value(
-                "SELECT device FROM devices WHERE instance = $1 AND digest = $2 AND user_number IS NOT NULL
-                    AND keys IS DISTINCT FROM $3",
+                "SELECT device FROM devices WHERE instance = $1 AND digest = $2 AND keys IS DISTINCT FROM $3",
                 &[&instance, &digest, &columns::keys(token)],
             )
             .await?;
@@ -97,11 +96,12 @@ pub(super) async fn register(
             "INSERT INTO devices (instance, id, platform, identity, keys, digest, bundle_id, metadata, created_at, registered_at,
                                   active_on, active_days)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, 1)
-             ON CONFLICT (instance, digest) DO UPDATE SET keys = excluded.keys, bundle_id = excluded.bundle_id,
+             ON CONFLICT (instance, digest) DO UPDATE SET bundle_id = excluded.bundle_id,
                 metadata = excluded.metadata, registered_at = excluded.registered_at, given_again = 1,
                 active_days = ((devices.active_days
                     << greatest(0, least(30, excluded.active_on - devices.active_on))::integer) | 1) & 1073741823,
                 active_on = greatest(devices.active_on, excluded.active_on)
+              WHERE devices.keys IS NOT DISTINCT FROM excluded.keys
              RETURNING device, id",
             &[
                 &instance,
@@ -117,7 +117,8 @@ pub(super) async fn register(
             ],
         )
         .await?;
-    let row = row.ok_or_else(|| super::fault::corrupt("a registration without an answer"))?;
+    // Other keys have come between: then that device is the one that has to go.
+    let row = row.ok_or(Fault::Overtaken)?;
     let id = DeviceId::from_parts(token.platform(), row.at(1)?);
     let new = id == fresh;
     let interests = if new {
@@ -262,10 +263,11 @@ pub(super) async fn set_gateway_token(
         return Ok(Changed::UnknownDevice);
     }
     let digest = columns::digest(token);
+    // Whether it has a user or not: one may be about to be bound to it.
     let taken_over: Option<i64> = session
         .value(
             "SELECT device FROM devices
-              WHERE instance = $1 AND device = $2 AND given_again <> 0 AND user_number IS NOT NULL AND digest <> $3",
+              WHERE instance = $1 AND device = $2 AND given_again <> 0 AND digest <> $3",
             &[&found.instance, &found.device, &digest],
         )
         .await?;

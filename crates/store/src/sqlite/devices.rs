@@ -52,16 +52,14 @@ pub(super) fn find(
         .optional()?)
 }
 
-/// Whether a subscription of a device that has a user comes with other keys than before.
-fn changes_keys_of_a_user(
+/// Whether a subscription comes with other keys than its device has.
+fn has_other_keys(
     connection: &Connection,
     device: i64,
     token: &GatewayToken,
 ) -> Result<bool, StoreError> {
     Ok(connection
-        .prepare_cached(
-            "SELECT user_number IS NOT NULL AND keys IS NOT ?2 FROM devices WHERE device = ?1",
-        )?
+        .prepare_cached("SELECT keys IS NOT ?2 FROM devices WHERE device = ?1")?
         .query_row(params![device, token.keys()], |row| row.get(0))?)
 }
 
@@ -115,7 +113,7 @@ pub(super) fn register(
     let bundle_id = registration.bundle_id.as_ref().map(|id| id.as_str());
     let mut known = with_token(connection, instance, token)?;
     if let Some((device, _)) = known
-        && changes_keys_of_a_user(connection, device, token)?
+        && has_other_keys(connection, device, token)?
     {
         // Its place is the new one's.
         remove(connection, device, Removal::TokenMoved)?;
@@ -129,14 +127,13 @@ pub(super) fn register(
     if let Some((device, uuid)) = known {
         connection
             .prepare_cached(
-                "UPDATE devices SET keys = ?2, bundle_id = ?3, metadata = ?4, registered_at = ?5, given_again = 1,
-                        active_days = ((active_days << max(0, min(30, ?6 - active_on))) | 1) & 1073741823,
-                        active_on = max(active_on, ?6)
+                "UPDATE devices SET bundle_id = ?2, metadata = ?3, registered_at = ?4, given_again = 1,
+                        active_days = ((active_days << max(0, min(30, ?5 - active_on))) | 1) & 1073741823,
+                        active_on = max(active_on, ?5)
                   WHERE device = ?1",
             )?
             .execute(params![
                 device,
-                token.keys(),
                 bundle_id,
                 registration.metadata.as_json(),
                 now.as_millis(),
@@ -268,9 +265,10 @@ pub(super) fn set_gateway_token(
     if token.platform() != id.platform() {
         return Ok(Changed::UnknownDevice);
     }
+    // Whether it has a user or not: one may be about to be bound to it.
     let is_taken_over = connection
         .prepare_cached(
-            "SELECT given_again <> 0 AND user_number IS NOT NULL AND identity <> ?2 FROM devices WHERE device = ?1",
+            "SELECT given_again <> 0 AND identity <> ?2 FROM devices WHERE device = ?1",
         )?
         .query_row(params![found.device, token.identity()], |row| row.get(0))?;
     if is_taken_over {
