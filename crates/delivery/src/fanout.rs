@@ -10,6 +10,7 @@ use domain::device::DeviceOrdinal;
 use store::Store;
 use store::publishes::{Job, Page, Settled, Settlement};
 
+use crate::gate::Visit;
 use crate::lanes::Permit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
@@ -143,7 +144,7 @@ impl Fanout {
         let id = job.publish.instance;
         let instance = self.sender.instance(id, u32::MAX).await.ok().flatten();
         self.sender
-            .send(instance.as_deref(), &job.publish, &due)
+            .send(instance.as_deref(), &job.publish, &due, Visit::First)
             .await
     }
 

@@ -11,11 +11,12 @@ use std::time::Duration;
 use domain::device::{GatewayToken, Platform};
 use domain::instance::InstanceId;
 
-use crate::gate::{Gate, Pace};
+use crate::gate::{Gate, Pace, Places, Strangers};
 use crate::membership::Sharers;
 
-/// How many Web Push hosts of an instance are remembered at once; idle ones are forgotten beyond that.
-const HOSTS_MAX: usize = 1024;
+/// How many Web Push hosts of an instance are remembered at once; beyond that, idle ones are forgotten, and if those are few, all that
+/// nobody sends to. What is remembered of dead ones keeps pages from waiting for them.
+const HOSTS_MAX: usize = 4096;
 
 /// How hard any host may be pressed.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +47,7 @@ pub(crate) enum Hosts {
 pub(crate) struct Origins {
     gates: Mutex<HashMap<Box<str>, Arc<Gate>>>,
     in_flight_max: usize,
+    strangers: Arc<Strangers>,
 }
 
 /// All gates of a node.
@@ -53,6 +55,7 @@ pub(crate) struct Origins {
 pub(crate) struct Gates {
     limits: HostLimits,
     sharers: Sharers,
+    strangers: Places,
     hosts: Mutex<HashMap<(InstanceId, Platform), Hosts>>,
 }
 
@@ -62,6 +65,7 @@ impl Gates {
         Self {
             limits,
             sharers,
+            strangers: Places::default(),
             hosts: Mutex::default(),
         }
     }
@@ -83,6 +87,7 @@ impl Gates {
                 return Hosts::ByOrigin(Arc::new(Origins {
                     gates,
                     in_flight_max,
+                    strangers: self.strangers.of_instance(),
                 }));
             }
             Platform::Apns => 0,
@@ -99,30 +104,63 @@ impl Gates {
 }
 
 impl Hosts {
-    /// The gate to the host that this token leads to.
-    pub(crate) fn gate(&self, token: &GatewayToken) -> Arc<Gate> {
+    /// The gate to the host that this token leads to. `is_known` is asked of a host that is not remembered.
+    pub(crate) fn gate(&self, token: &GatewayToken, is_known: impl FnOnce() -> bool) -> Arc<Gate> {
         match (self, token) {
             (Self::One(gate), _) => Arc::clone(gate),
             (Self::ByOrigin(origins), GatewayToken::Web(subscription)) => {
-                origins.gate(subscription.origin())
+                origins.gate(subscription.origin(), is_known)
             }
             // A token of another platform goes nowhere, so no host is pressed.
-            (Self::ByOrigin(origins), _) => origins.gate(""),
+            (Self::ByOrigin(origins), _) => origins.gate("", is_known),
         }
     }
 }
 
 impl Origins {
-    fn gate(&self, origin: &str) -> Arc<Gate> {
+    fn gate(&self, origin: &str, is_known: impl FnOnce() -> bool) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.get(origin) {
             return Arc::clone(gate);
         }
         if gates.len() >= HOSTS_MAX {
             gates.retain(|_, gate| Arc::strong_count(gate) > 1 || !gate.is_idle());
+            // Looking through all of them for each new one would cost more than forgetting them.
+            if gates.len() > HOSTS_MAX / 2 {
+                gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+            }
         }
-        let gate = Gate::new(self.in_flight_max, Pace::default());
+        let strangers = Arc::clone(&self.strangers);
+        let gate = Gate::to_stranger(self.in_flight_max, strangers, is_known());
         gates.insert(origin.into(), Arc::clone(&gate));
         gate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway::HostSign;
+
+    use super::*;
+    use crate::gate::Visit;
+
+    #[tokio::test]
+    async fn dead_hosts_are_remembered_within_bounds_and_those_in_use_always() {
+        let gates = Gates::new(HostLimits::default(), Sharers::default());
+        let hosts = gates.hosts(InstanceId::random(), Platform::Web);
+        let Hosts::ByOrigin(origins) = hosts else {
+            panic!("Web Push services are many")
+        };
+        let used = origins.gate("https://used.example", || true);
+        for number in 0..3 * HOSTS_MAX {
+            let gate = origins.gate(&format!("https://{number}.example"), || false);
+            // Silent, so that it is not idle.
+            let place = gate.enter(Visit::Again).await.unwrap();
+            place.leave(HostSign::Failed);
+            assert!(!gate.is_idle());
+            assert!(origins.gates.lock().unwrap().len() <= HOSTS_MAX);
+        }
+        let again = origins.gate("https://used.example", || false);
+        assert!(Arc::ptr_eq(&used, &again));
     }
 }

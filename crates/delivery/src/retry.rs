@@ -11,6 +11,7 @@ use store::publishes::{Fence, Lease, RetryBatch, RetryId, Settled, Settlement};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::gate::Visit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
 use crate::persist::{SETTLE_TRIES, is_cancelled, write};
@@ -118,7 +119,10 @@ impl Retries {
                 attempts: retry.attempts,
             })
             .collect();
-        Some(self.sender.send(instance.as_deref(), publish, &due).await)
+        let sent = self
+            .sender
+            .send(instance.as_deref(), publish, &due, Visit::Again);
+        Some(sent.await)
     }
 
     async fn settle(

@@ -9,17 +9,17 @@ use domain::backoff::Backoff;
 use domain::clock::Clock;
 use domain::device::{Platform, Recipient};
 use domain::instance::InstanceId;
-use domain::outcome::Outcome;
+use domain::outcome::{Outcome, Reason};
 use domain::payload::{Origin, Rendered};
 use domain::publish::Publish;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use gateway::{Attempt, Delivery};
+use gateway::{Attempt, Delivery, HostSign};
 use store::publishes::Settlement;
 use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::{Gate, TurnedAway};
+use crate::gate::{Gate, TurnedAway, Visit};
 use crate::gates::{Gates, Hosts};
 use crate::instances::{Instance, Instances};
 use crate::jitter::Jitter;
@@ -55,6 +55,13 @@ pub(crate) struct Due<'a> {
     pub(crate) attempts: u32,
 }
 
+/// Why a delivery that was begun is not tried now: its host has not answered yet, like too many others.
+struct PutOff;
+
+impl PutOff {
+    const REASON: Reason = Reason::Borrowed("too_many_hosts");
+}
+
 /// What the deliveries of one page share.
 struct Batch<'a> {
     instance: Option<&'a Instance>,
@@ -67,6 +74,8 @@ struct Batch<'a> {
     personal: Option<Personal<'a>>,
     /// The gates, by platform.
     hosts: [Hosts; Platform::ALL.len()],
+    /// How they come to the gates of hosts that may not answer.
+    visit: Visit,
 }
 
 impl Batch<'_> {
@@ -117,10 +126,11 @@ impl Sender {
         instance: Option<&Instance>,
         publish: &Publish,
         due: &[Due<'_>],
+        visit: Visit,
     ) -> Settlement {
         let mut settling = Settling::new(publish, &self.backoff);
         let mut waiting = due.iter();
-        let mut batch = self.batch(instance, publish);
+        let mut batch = self.batch(instance, publish, visit);
         // Without the values of a template nothing is begun, and all is parked.
         let mut can_begin = true;
         if let Some(template) = &publish.payloads.template {
@@ -151,6 +161,14 @@ impl Sender {
             let Some((done, attempt)) = running.next().await else {
                 break;
             };
+            let Ok(attempt) = attempt else {
+                if let Some(tried) = &mut tried {
+                    tried.take(done.recipient.device, &Outcome::retry(PutOff::REASON));
+                }
+                let (jitter, now) = (self.jitter.throw(), self.clock.now());
+                settling.put_off(done.recipient, done.attempts, PutOff::REASON, jitter, now);
+                continue;
+            };
             if let Some(tried) = &mut tried {
                 tried.take(done.recipient.device, &attempt.outcome);
             }
@@ -171,7 +189,12 @@ impl Sender {
         settling.finish()
     }
 
-    fn batch<'a>(&self, instance: Option<&'a Instance>, publish: &'a Publish) -> Batch<'a> {
+    fn batch<'a>(
+        &self,
+        instance: Option<&'a Instance>,
+        publish: &'a Publish,
+        visit: Visit,
+    ) -> Batch<'a> {
         let origin = Origin {
             instance: publish.instance,
             publish: publish.id,
@@ -179,7 +202,10 @@ impl Sender {
             expires_at: publish.expires_at,
             now: self.clock.now(),
         };
+        // What cannot come again has to be tried now.
+        let last_time = Settling::expires_if_put_off(publish, Platform::Web, origin.now);
         Batch {
+            visit: if last_time { Visit::Again } else { visit },
             instance,
             publish,
             rendered: Platform::ALL.map(|platform| publish.payloads.render(platform, &origin)),
@@ -199,14 +225,14 @@ impl Sender {
         useful.clamp(1, self.in_flight_max)
     }
 
-    async fn attempt(&self, batch: &Batch<'_>, recipient: &Recipient) -> Attempt {
+    async fn attempt(&self, batch: &Batch<'_>, recipient: &Recipient) -> Result<Attempt, PutOff> {
         let platform = recipient.token.platform();
         let Some(instance) = batch.instance else {
-            return Outcome::rejected("instance_deleted").into();
+            return Ok(Outcome::rejected("instance_deleted").into());
         };
         if batch.publish.expires_at.is_some() && batch.publish.is_expired(self.clock.now()) {
             // Settled as expired, since no retry can come in time.
-            return Outcome::retry("expired").into();
+            return Ok(Outcome::retry("expired").into());
         }
         let own = batch
             .personal
@@ -215,24 +241,27 @@ impl Sender {
             .transpose();
         let own = match own {
             Ok(own) => own,
-            Err(reason) => return Outcome::rejected(reason).into(),
+            Err(reason) => return Ok(Outcome::rejected(reason).into()),
         };
         let Some(payload) = own.as_ref().or(batch.rendered[platform as usize].as_ref()) else {
-            return Outcome::rejected("no_payload").into();
+            return Ok(Outcome::rejected("no_payload").into());
         };
         let Some(way) = instance.way(platform) else {
-            return Outcome::rejected("no_credential").into();
+            return Ok(Outcome::rejected("no_credential").into());
         };
-        let gate = batch.hosts[platform as usize].gate(&recipient.token);
-        let place = match gate.enter().await {
+        let token = &recipient.token;
+        let hosts = &batch.hosts[platform as usize];
+        let gate = hosts.gate(token, || way.channel.knows_host_of(token));
+        let place = match gate.enter(batch.visit).await {
             Ok(place) => place,
-            Err(TurnedAway(wait)) => {
+            Err(TurnedAway::Closed(wait)) => {
                 let (reason, after) = ("host_left_alone".into(), Some(wait));
-                return Outcome::Retry { reason, after }.into();
+                return Ok(Outcome::Retry { reason, after }.into());
             }
+            Err(TurnedAway::NoPlace) => return Err(PutOff),
         };
         if !way.admits(&*self.clock) {
-            return Outcome::credential_broken("refused_before").into();
+            return Ok(Outcome::credential_broken("refused_before").into());
         }
         let started = tokio::time::Instant::now();
         let publish = batch.publish.id;
@@ -243,6 +272,9 @@ impl Sender {
         };
         let attempt = way.channel.send(&delivery).await;
         place.leave(attempt.sign);
+        if attempt.sign == HostSign::NotAsked {
+            return Err(PutOff);
+        }
         self.attempts
             .record(platform, attempt.outcome.kind(), started.elapsed());
         match &attempt.outcome {
@@ -254,6 +286,6 @@ impl Sender {
             }
             Outcome::Retry { .. } | Outcome::Rejected { .. } => {}
         }
-        attempt
+        Ok(attempt)
     }
 }

@@ -15,6 +15,10 @@ use domain::user::UserOrdinal;
 use gateway::Attempt;
 use store::publishes::{DeadDevice, Failure, NewRetry, Settlement, Tally, UserTally};
 
+/// How long a delivery is put off at least for which there was no place, and at most but for jitter.
+const PUT_OFF_MIN: Duration = Duration::from_secs(3);
+const PUT_OFF_MAX: Duration = Duration::from_secs(60);
+
 /// Gathers the outcomes of one page, or of one batch of retries.
 #[derive(Debug)]
 pub(crate) struct Settling<'a> {
@@ -78,18 +82,47 @@ impl<'a> Settling<'a> {
             }
             Outcome::Retry { reason, after } => {
                 let due_at = now().after(self.backoff.wait(attempts, jitter(), after));
-                if due_at > self.publish.gives_up_at(platform) {
-                    self.end(recipient, OutcomeKind::Expired, reason);
-                } else {
-                    self.settlement.retries.push(NewRetry {
-                        device: recipient.device,
-                        attempts,
-                        due_at,
-                        reason,
-                        user: recipient.user,
-                    });
-                }
+                self.later(recipient, attempts, due_at, reason);
             }
+        }
+    }
+
+    /// Puts a delivery off for which there was no place: its host is one of too many that have not answered yet. That is not the
+    /// device's fault, so its attempts stay as many as they were; it waits the longer the longer it has waited.
+    pub(crate) fn put_off(
+        &mut self,
+        recipient: &Recipient,
+        attempts: u32,
+        reason: Reason,
+        jitter: f64,
+        now: Timestamp,
+    ) {
+        let waited = now.since(self.publish.send_at);
+        let wait = (waited / 2).clamp(PUT_OFF_MIN, PUT_OFF_MAX);
+        let due_at = now.after(wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0)));
+        self.later(recipient, attempts, due_at, reason);
+    }
+
+    /// Whether a delivery that is put off now comes too late.
+    pub(crate) fn expires_if_put_off(
+        publish: &Publish,
+        platform: Platform,
+        now: Timestamp,
+    ) -> bool {
+        now.after(2 * PUT_OFF_MIN) > publish.gives_up_at(platform)
+    }
+
+    fn later(&mut self, recipient: &Recipient, attempts: u32, due_at: Timestamp, reason: Reason) {
+        if due_at > self.publish.gives_up_at(recipient.token.platform()) {
+            self.end(recipient, OutcomeKind::Expired, reason);
+        } else {
+            self.settlement.retries.push(NewRetry {
+                device: recipient.device,
+                attempts,
+                due_at,
+                reason,
+                user: recipient.user,
+            });
         }
     }
 
@@ -271,6 +304,25 @@ mod tests {
         assert!(settlement.tallies.is_empty());
         let settlement = settle(&publish, retry(61), NOW);
         assert!(settlement.retries.is_empty());
+        assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
+    }
+
+    #[test]
+    fn what_is_put_off_counts_no_attempt_and_waits_longer_each_time() {
+        let publish = publish(r#"{"data":{},"time_to_live":600}"#);
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(&publish, &backoff);
+        for waited in [0, 20, 500, 590] {
+            let now = NOW.after(Duration::from_secs(waited));
+            settling.put_off(&recipient(1), 7, "too_many_hosts".into(), 0.0, now);
+        }
+        let settlement = settling.finish();
+        let waits: Vec<_> = settlement
+            .retries
+            .iter()
+            .map(|retry| (retry.attempts, retry.due_at.since(NOW).as_secs()))
+            .collect();
+        assert_eq!(waits, [(7, 3), (7, 30), (7, 560)]);
         assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
     }
 

@@ -27,6 +27,8 @@ use response::Answered;
 /// The gateways by credential.
 pub(crate) struct Registry {
     target: Target,
+    /// For the token endpoints.
+    http_of_tokens: HttpClient,
     gateways: Mutex<HashMap<Key, Arc<Fcm>>>,
 }
 
@@ -56,9 +58,10 @@ pub(crate) fn token_lifetime_of(
 }
 
 impl Registry {
-    pub(crate) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target, http_of_tokens: HttpClient) -> Self {
         Self {
             target,
+            http_of_tokens,
             gateways: Mutex::default(),
         }
     }
@@ -84,7 +87,7 @@ impl Registry {
                 tokens: AccessTokens::new(
                     Arc::clone(credential),
                     Arc::clone(clock),
-                    http.clone(),
+                    self.http_of_tokens.clone(),
                     Arc::clone(shelf),
                 ),
                 clock: Arc::clone(clock),

@@ -10,23 +10,26 @@ use domain::outcome::Outcome;
 /// What an attempt says of the host that it went to, whatever became of the delivery: how hard it may be pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostSign {
-    /// The host answered, or was not asked at all.
+    /// The host answered, or we are to blame that it did not.
     Answered,
     /// The host did not answer, or not as it should.
     Failed,
+    /// It was not asked, since there were too many other hosts that answer nothing.
+    NotAsked,
     /// The host wants less, and if it names a time, nothing until then.
     Throttled(Option<Duration>),
 }
 
 impl HostSign {
     /// What these reasons tell is about ourselves, not about the host.
-    const OWN_REASONS: [&str; 5] = [
+    const OWN_REASONS: [&str; 4] = [
         "address_not_allowed",
         "closing",
         "expired_provider_token",
         "signing_failed",
-        "too_many_hosts",
     ];
+    /// And this tells nothing of either.
+    const NO_PLACE_REASON: &str = "too_many_hosts";
     /// With these, a host says that it is asked too much.
     const THROTTLE_REASONS: [&str; 3] = [
         "quota_exceeded",
@@ -42,6 +45,8 @@ impl HostSign {
         };
         if *reason == Self::DEVICE_REASON || Self::OWN_REASONS.contains(&&**reason) {
             Self::Answered
+        } else if *reason == Self::NO_PLACE_REASON {
+            Self::NotAsked
         } else if after.is_some() || Self::THROTTLE_REASONS.contains(&&**reason) {
             Self::Throttled(*after)
         } else {
@@ -69,6 +74,7 @@ mod tests {
                 retry("too_many_requests_for_device", Some(1)),
                 HostSign::Answered,
             ),
+            (retry("too_many_hosts", None), HostSign::NotAsked),
             (retry("timeout", None), HostSign::Failed),
             (retry("internal", None), HostSign::Failed),
             (retry("quota_exceeded", None), HostSign::Throttled(None)),

@@ -46,6 +46,11 @@ pub use tls::client_config as client_tls;
 pub(crate) const ANSWER_BODY_LENGTH_MAX: usize = 64 * 1024;
 /// The largest header list of an answer, in bytes.
 const ANSWER_HEADERS_LENGTH_MAX: u32 = 16 * 1024;
+/// How long a connection to a host chosen by others may take until it can be used, its name's lookup included. Push services are
+/// there within one second, and a host that is not keeps deliveries waiting for so long.
+const GUARDED_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a host chosen by others may take for its first answer: a stranger gets less patience than a service that is slow today.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many hosts chosen by others have connections at once; with several connections each they must not use up the
 /// process's file descriptors.
 const GUARDED_DESTINATIONS_MAX: usize = 512;
@@ -143,7 +148,7 @@ impl Failure {
 #[derive(Debug)]
 struct Context {
     guard: Guard,
-    resolver: Arc<dyn Resolver>,
+    lookups: resolve::Lookups,
     tls: Arc<rustls::ClientConfig>,
     request_timeout: Duration,
     connect_timeout: Duration,
@@ -168,7 +173,7 @@ impl HttpClient {
     pub(crate) fn new(config: &Config) -> Result<Self, GatewayError> {
         let context = Context {
             guard: Guard::new(config.outbound_allow.clone()),
-            resolver: Arc::clone(&config.resolver),
+            lookups: resolve::Lookups::new(Arc::clone(&config.resolver)),
             tls: Arc::new(tls::client_config(config.extra_ca_pem.as_deref())?),
             request_timeout: config.request_timeout,
             connect_timeout: config.connect_timeout,
@@ -189,7 +194,7 @@ impl HttpClient {
     pub(crate) fn separate(&self, timeout: Duration, connections_max: usize) -> Self {
         let context = Context {
             guard: self.context.guard.clone(),
-            resolver: Arc::clone(&self.context.resolver),
+            lookups: self.context.lookups.separate(),
             tls: Arc::clone(&self.context.tls),
             request_timeout: timeout,
             connect_timeout: timeout.min(self.context.connect_timeout),
@@ -229,6 +234,12 @@ impl HttpClient {
         })
     }
 
+    /// Whether the host of this origin has answered, as far as is remembered, and could be connected to ever since.
+    pub(crate) fn is_known(&self, origin: &str) -> bool {
+        let guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded.get(origin).is_some_and(|host| host.is_known())
+    }
+
     /// The destination of a webhook's URL, shared by all requests with the same `key`.
     pub(crate) fn webhook_destination(
         &self,
@@ -252,8 +263,12 @@ impl HttpClient {
         }
         let target = target()?;
         if guarded.len() >= GUARDED_DESTINATIONS_MAX {
-            // Whoever sends or connects holds it. The connections of the others end.
-            guarded.retain(|_, destination| Arc::strong_count(destination) > 1);
+            // Whoever sends or connects holds it. The connections of the others end; first those that are none.
+            let in_use = |destination: &Arc<Destination>| Arc::strong_count(destination) > 1;
+            guarded.retain(|_, destination| in_use(destination) || destination.is_known());
+            if guarded.len() > GUARDED_DESTINATIONS_MAX / 2 {
+                guarded.retain(|_, destination| in_use(destination));
+            }
             if guarded.len() >= GUARDED_DESTINATIONS_MAX {
                 return Err(Failure::TooManyHosts);
             }

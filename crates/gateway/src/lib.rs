@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::credential::{ApnsCredential, FcmCredential};
-use domain::device::{ApnsEnvironment, Platform, Recipient};
+use domain::device::{ApnsEnvironment, GatewayToken, Platform, Recipient};
 use domain::jws::Es256Key;
 use domain::outcome::Outcome;
 use domain::payload::Rendered;
@@ -54,7 +54,7 @@ pub struct Config {
     pub vapid_contact: String,
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
-    /// How long a connection may take until it can be used.
+    /// How long a connection may take until it can be used; to hosts that others named, 3 seconds at most.
     pub connect_timeout: Duration,
     /// How many connections one host gets.
     pub connections_per_host_max: usize,
@@ -116,6 +116,8 @@ pub enum GatewayError {
 
 struct Inner {
     http: http::HttpClient,
+    /// For Google's tokens: apart, since whoever names push services must not come between them.
+    tokens: http::HttpClient,
     webhooks: http::HttpClient,
     clock: Arc<dyn Clock>,
     apns: apns::Registry,
@@ -149,10 +151,13 @@ impl Gateways {
         if !fine {
             return Err(GatewayError::Contact(contact));
         }
+        let connections_max = config.connections_per_host_max.max(1);
+        let tokens = http.separate(config.request_timeout, connections_max);
         let inner = Inner {
             apns: apns::Registry::new(production, sandbox),
-            fcm: fcm::Registry::new(fcm),
+            fcm: fcm::Registry::new(fcm, tokens.clone()),
             web: webpush::Registry::new(contact.into()),
+            tokens,
             webhooks: http.separate(config.webhook_timeout, POSTS_PER_WEBHOOK_MAX),
             http,
             clock,
@@ -252,7 +257,11 @@ impl Gateways {
 
     /// Takes no new deliveries, waits until those under way are answered or have timed out, and ends all connections.
     pub async fn close(&self) {
-        tokio::join!(self.inner.http.close(), self.inner.webhooks.close());
+        tokio::join!(
+            self.inner.http.close(),
+            self.inner.tokens.close(),
+            self.inner.webhooks.close()
+        );
     }
 }
 
@@ -302,6 +311,17 @@ impl Channel {
             Way::Web(web) => web.send(delivery).await.into(),
             #[cfg(feature = "simulation")]
             Way::Scripted(platform, script) => script.send(*platform, delivery).await,
+        }
+    }
+
+    /// Whether the host that this token leads to is known to answer: the gateways' own are, a Web Push service is once it has.
+    pub fn knows_host_of(&self, token: &GatewayToken) -> bool {
+        match (&self.0, token) {
+            (Way::Web(web), GatewayToken::Web(subscription)) => web.knows(subscription.origin()),
+            (Way::Web(_), _) => false,
+            #[cfg(feature = "simulation")]
+            (Way::Scripted(platform, _), _) => *platform != Platform::Web,
+            (Way::Apns(_) | Way::Fcm(_), _) => true,
         }
     }
 

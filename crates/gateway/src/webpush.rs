@@ -106,6 +106,11 @@ impl WebPush {
         }
     }
 
+    /// Whether the service of this origin is known to answer.
+    pub(crate) fn knows(&self, origin: &str) -> bool {
+        self.http.is_known(origin)
+    }
+
     #[expect(
         clippy::unused_self,
         reason = "the other gateways' limits depend on their connections"

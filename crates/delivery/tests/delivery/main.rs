@@ -8,5 +8,6 @@ mod fanout;
 mod personal;
 mod shutdown;
 mod steering;
+mod strangers;
 mod support;
 mod webhooks;

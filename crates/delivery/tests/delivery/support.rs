@@ -53,6 +53,11 @@ pub(crate) fn settings() -> Settings {
 impl World {
     /// Emulators, a store, and an instance with credentials for all gateways.
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, with other settings for what goes out.
+    pub(crate) async fn with(adjust: impl FnOnce(&mut gateway::Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("emulators");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -60,7 +65,7 @@ impl World {
             .await
             .unwrap();
         let store = open_store(&folder.path().join("heliostat.db")).await;
-        let config = gateway::Config {
+        let mut config = gateway::Config {
             apns_url: emulators.url(Gateway::Apns),
             apns_sandbox_url: emulators.url(Gateway::ApnsSandbox),
             fcm_url: emulators.url(Gateway::Fcm),
@@ -70,6 +75,7 @@ impl World {
             request_timeout: Duration::from_secs(2),
             ..gateway::Config::default()
         };
+        adjust(&mut config);
         let gateways = Gateways::new(config, Arc::clone(&clock)).unwrap();
         let vault = Vault::new(MasterKey::random());
         let instance = InstanceId::random();

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::resolve::{Asker, resolve};
 use super::{Context, Failure, Target};
 
 /// How many addresses of a host are tried.
@@ -24,10 +25,10 @@ const STAGGER: Duration = Duration::from_millis(250);
 pub(super) async fn dial(
     context: &Context,
     target: &Target,
-    guarded: bool,
+    asker: Asker,
 ) -> Result<TlsStream<TcpStream>, Failure> {
-    let mut addresses = resolve(context, target).await?;
-    if guarded {
+    let mut addresses = resolve(context, target, asker).await?;
+    if asker != Asker::Own {
         context.guard.check_addresses(&addresses)?;
     }
     addresses.truncate(ADDRESSES_MAX);
@@ -43,24 +44,15 @@ pub(super) async fn dial(
 }
 
 /// Makes a connection without TLS, to an address that the operator has excepted. The caller bounds the time.
-pub(super) async fn dial_plain(context: &Context, target: &Target) -> Result<TcpStream, Failure> {
-    let mut addresses = resolve(context, target).await?;
+pub(super) async fn dial_plain(
+    context: &Context,
+    target: &Target,
+    asker: Asker,
+) -> Result<TcpStream, Failure> {
+    let mut addresses = resolve(context, target, asker).await?;
     context.guard.check_plain_addresses(&addresses)?;
     addresses.truncate(ADDRESSES_MAX);
     connect(&addresses).await
-}
-
-async fn resolve(context: &Context, target: &Target) -> Result<Vec<SocketAddr>, Failure> {
-    if let Some(address) = target.literal() {
-        return Ok(vec![address]);
-    }
-    let found = context.resolver.resolve(target.host(), target.port());
-    let addresses = found.await.map_err(|_| Failure::Resolve)?;
-    if addresses.is_empty() {
-        Err(Failure::Resolve)
-    } else {
-        Ok(addresses)
-    }
 }
 
 /// Connects to the first address that answers.

@@ -4,6 +4,7 @@
 //! are full, one at a time, up to the limit. Invariant: connecting goes on when the request that wanted it is dropped, and
 //! each request ends with an answer or a failure within twice the request timeout.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Broken, Connection, Slot};
-use super::{Answer, Context, Failure, Target, dial, multiplexed, serial};
+use super::resolve::Asker;
+use super::{
+    Answer, Context, FIRST_ANSWER_TIMEOUT, Failure, GUARDED_CONNECT_TIMEOUT, Target, dial,
+    multiplexed, serial,
+};
 
 /// How often a request is sent, if each time it is known not to have been processed.
 const SENDS_MAX: usize = 3;
@@ -29,6 +34,8 @@ pub(crate) struct Destination {
     target: Target,
     /// Whether the guard has a say on its addresses.
     guarded: bool,
+    /// Whether the last that was heard of the host was an answer, and not that there is no connection.
+    known: AtomicBool,
     idle_max: Duration,
     state: Mutex<State>,
     freed: Arc<Notify>,
@@ -56,6 +63,7 @@ impl Destination {
             context,
             target,
             guarded,
+            known: AtomicBool::new(false),
             idle_max,
             state: Mutex::default(),
             freed: Arc::default(),
@@ -66,6 +74,19 @@ impl Destination {
         &self.target
     }
 
+    /// Whether the host has answered, and could be connected to ever since.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    fn asker(&self) -> Asker {
+        match (self.guarded, self.is_known()) {
+            (false, _) => Asker::Own,
+            (true, true) => Asker::Known,
+            (true, false) => Asker::Stranger,
+        }
+    }
+
     /// Sends a request and reads its answer. `make` is asked again if the request has to be sent again; what it cannot make
     /// is [`Failure::Malformed`].
     pub(crate) async fn send(
@@ -74,13 +95,22 @@ impl Destination {
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let timeout = self.context.request_timeout;
+        let mut timeout = self.context.request_timeout;
+        if self.asker() == Asker::Stranger {
+            timeout = timeout.min(FIRST_ANSWER_TIMEOUT);
+        }
         for _ in 0..SENDS_MAX {
             let slot = self.slot(began + timeout).await?;
             let request = make().ok_or(Failure::Malformed)?;
             let deadline = (Instant::now() + timeout).min(began + 2 * timeout);
             match slot.exchange(request, body.clone(), deadline).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // Read first, since all who send there share it.
+                    if !self.is_known() {
+                        self.known.store(true, Ordering::Relaxed);
+                    }
+                    return Ok(answer);
+                }
                 Err(Broken::Failed(failure)) => return Err(failure),
                 Err(Broken::Unprocessed) => {}
             }
@@ -158,8 +188,12 @@ impl Destination {
 
     /// Makes one more connection.
     async fn connect(self: Arc<Self>) {
+        let mut timeout = self.context.connect_timeout;
+        if self.guarded {
+            timeout = timeout.min(GUARDED_CONNECT_TIMEOUT);
+        }
         let made = tokio::select! {
-            made = timeout_at(Instant::now() + self.context.connect_timeout, self.dial()) => {
+            made = timeout_at(Instant::now() + timeout, self.dial()) => {
                 made.unwrap_or(Err(Failure::Connect))
             }
             () = self.context.closing.cancelled() => Err(Failure::Closing),
@@ -175,6 +209,7 @@ impl Destination {
                 }
                 Err(failure) => {
                     tracing::debug!(host = self.target.host(), %failure, "no connection to a gateway");
+                    self.known.store(false, Ordering::Relaxed);
                     state.failures += 1;
                     state.last_failure = Some((failure, Instant::now()));
                 }
@@ -186,10 +221,10 @@ impl Destination {
     async fn dial(&self) -> Result<Arc<Connection>, Failure> {
         let freed = Arc::clone(&self.freed);
         if self.target.is_plain() {
-            let io = dial::dial_plain(&self.context, &self.target).await?;
+            let io = dial::dial_plain(&self.context, &self.target, self.asker()).await?;
             return serial::start(io, &self.context, self.idle_max, freed).await;
         }
-        let io = dial::dial(&self.context, &self.target, self.guarded).await?;
+        let io = dial::dial(&self.context, &self.target, self.asker()).await?;
         let multiplexes = io.get_ref().1.alpn_protocol() == Some(b"h2");
         if multiplexes {
             multiplexed::start(io, &self.context, self.idle_max, freed).await
