@@ -2,9 +2,10 @@
 //!
 //! Requests and deliveries look instances up here all the time, so they are read from the store once and kept. Any process
 //! may change them: the store's configuration version is looked at again when it is older than [`FRESH_FOR`], and a new
-//! version empties the cache. So a change counts everywhere within that time.
+//! version empties the cache. So a change counts everywhere within that time. Which instances there are is kept, too: ids that
+//! strangers make up cost at most one look at the version at a time, however many they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -18,6 +19,7 @@ use gateway::{Channel, Gateways, Guard};
 use store::instances::{CredentialVersion, InstanceRecord};
 use store::{Store, StoreError};
 
+use crate::together::Together;
 use crate::vault::{Vault, VaultError};
 
 /// How long the cache is trusted before the store is asked whether anything changed.
@@ -31,8 +33,17 @@ pub struct Instances {
     vault: Vault,
     gateways: Gateways,
     clock: Arc<dyn Clock>,
-    cached: RwLock<HashMap<InstanceId, Arc<Instance>>>,
+    cached: RwLock<Cached>,
+    looking: Together<Result<i64, Arc<StoreError>>>,
     freshness: Mutex<Freshness>,
+}
+
+#[derive(Default)]
+struct Cached {
+    /// Which there are.
+    ids: HashSet<InstanceId>,
+    /// Those that were used.
+    open: HashMap<InstanceId, Arc<Instance>>,
 }
 
 struct Freshness {
@@ -75,6 +86,7 @@ impl Instances {
             gateways,
             clock,
             cached: RwLock::default(),
+            looking: Together::default(),
             freshness: Mutex::new(Freshness {
                 version: -1,
                 checked_at: None,
@@ -84,9 +96,19 @@ impl Instances {
 
     /// The instance with this id, as it is now or was at most [`FRESH_FOR`] ago.
     pub async fn get(&self, id: InstanceId) -> Result<Option<Arc<Instance>>, StoreError> {
-        let version = self.refresh().await?;
-        if let Some(instance) = self.cached().get(&id) {
+        let mut version = self.refresh().await?;
+        if let Some(instance) = self.cached().open.get(&id) {
             return Ok(Some(Arc::clone(instance)));
+        }
+        if !self.cached().ids.contains(&id) {
+            // It may have been made a moment ago.
+            let looked = self
+                .looking
+                .ask(async || self.look().await.map_err(Arc::new));
+            version = looked.await.map_err(|error| StoreError::shared(&error))?;
+            if !self.cached().ids.contains(&id) {
+                return Ok(None);
+            }
         }
         let Some(record) = self.store.instance(id).await? else {
             return Ok(None);
@@ -113,15 +135,23 @@ impl Instances {
             }
             freshness.checked_at = Some(now);
         }
+        self.look().await
+    }
+
+    /// Asks the store for the version of the configuration, and if it is another one, which instances there are.
+    async fn look(&self) -> Result<i64, StoreError> {
         let version = self.store.configuration_version().await?;
-        let mut freshness = self.freshness();
-        if freshness.version != version {
-            freshness.version = version;
-            self.cached
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+        if self.freshness().version == version {
+            return Ok(version);
         }
+        // Asked for after the version: if there are others by then, the version is another one at the next look.
+        let ids = self.store.instance_ids().await?;
+        let mut freshness = self.freshness();
+        freshness.version = version;
+        *self.cached.write().unwrap_or_else(PoisonError::into_inner) = Cached {
+            ids: ids.into_iter().collect(),
+            open: HashMap::new(),
+        };
         Ok(version)
     }
 
@@ -131,11 +161,11 @@ impl Instances {
         let freshness = self.freshness();
         if freshness.version == version {
             let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
-            cached.insert(instance.id, Arc::clone(instance));
+            cached.open.insert(instance.id, Arc::clone(instance));
         }
     }
 
-    fn cached(&self) -> RwLockReadGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+    fn cached(&self) -> RwLockReadGuard<'_, Cached> {
         self.cached.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,6 +15,7 @@ pub mod rotation;
 pub mod runner;
 pub mod shelf;
 pub mod spans;
+pub mod together;
 pub mod trail;
 pub mod vault;
 pub mod webhooks;

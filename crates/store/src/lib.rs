@@ -18,6 +18,7 @@
 pub mod activity;
 pub mod administration;
 pub mod cluster;
+pub mod configuration;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod console;
@@ -52,9 +53,6 @@ use domain::publish::{Audience, PublishId};
 use domain::user::UserId;
 
 use devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
-use instances::{
-    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
-};
 use lookup::{
     AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
     PublishState, Replayed, UserOutcome,
@@ -88,11 +86,26 @@ pub enum StoreError {
     InstanceFull,
 }
 
+impl StoreError {
+    /// The same once more, for somebody else who waited for what failed.
+    pub fn shared(error: &Arc<Self>) -> Self {
+        match &**error {
+            Self::Busy => Self::Busy,
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+            Self::UnknownInstance => Self::UnknownInstance,
+            Self::InstanceExists => Self::InstanceExists,
+            Self::InstanceFull => Self::InstanceFull,
+            Self::Unavailable(_) => Self::Unavailable(Box::new(Arc::clone(error))),
+        }
+    }
+}
+
 /// What Heliostat remembers. See the [crate's documentation](crate) for what holds for every method.
 #[async_trait]
 pub trait Store:
     administration::Administration
     + cluster::Cluster
+    + configuration::Configuration
     + console::Console
     + insights::Insights
     + lists::UserLists
@@ -103,56 +116,6 @@ pub trait Store:
     + Sync
     + fmt::Debug
 {
-    // Instances. Few, and read through a cache that watches `configuration_version`.
-
-    /// A number that grows with every change of an instance, secret key or credential, whichever process makes it.
-    async fn configuration_version(&self) -> Result<i64, StoreError>;
-
-    /// Adds an instance. [`StoreError::InstanceExists`] if its id is taken.
-    async fn create_instance(&self, new: NewInstance) -> Result<(), StoreError>;
-
-    /// One instance.
-    async fn instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError>;
-
-    /// All instances, by name, then id.
-    async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError>;
-
-    /// Deletes an instance and everything in it. Whether there was one. Nobody sees it from the start of the call on; what
-    /// it had is removed in pieces before the call returns (and, should that be cut short, by [`Store::prune_publishes`]).
-    async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError>;
-
-    /// Adds a secret key; it is active at once, beside the others.
-    async fn add_secret_key(
-        &self,
-        instance: InstanceId,
-        key: NewSecretKey,
-    ) -> Result<SecretKeyId, StoreError>;
-
-    /// Revokes a secret key. Whether the instance had it; the last active one is not revoked, and `false` returned.
-    async fn revoke_secret_key(
-        &self,
-        instance: InstanceId,
-        key: SecretKeyId,
-    ) -> Result<bool, StoreError>;
-
-    /// Sets a gateway credential in place of the one before; it counts as not broken.
-    async fn set_credential(
-        &self,
-        instance: InstanceId,
-        new: NewCredential,
-    ) -> Result<(), StoreError>;
-
-    /// Writes down that a gateway refuses a credential (`Some` reason) or takes it again (`None`). Does nothing if the
-    /// credential is not of this version any more, or is in that state already. Whether something changed.
-    async fn mark_credential(
-        &self,
-        instance: InstanceId,
-        platform: Platform,
-        version: CredentialVersion,
-        broken: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError>;
-
     // Devices, users, subscriptions. A device is addressed by instance and id together.
 
     /// Registers a device. A gateway token that the instance knows (same [`GatewayToken::identity`]) keeps its device: id,

@@ -21,6 +21,7 @@ mod transfer;
 mod webhooks;
 mod work;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -37,9 +38,6 @@ use uuid::Uuid;
 use self::state::State;
 use self::work::Progress;
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
-use crate::instances::{
-    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
-};
 use crate::lookup::{
     AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
     PublishState, Replayed, UserOutcome,
@@ -56,6 +54,7 @@ use crate::{Store, StoreError};
 pub struct MemoryStore {
     /// `None` once it is closed.
     state: Mutex<Option<State>>,
+    steps: AtomicU64,
 }
 
 impl Default for MemoryStore {
@@ -63,13 +62,20 @@ impl Default for MemoryStore {
     fn default() -> Self {
         Self {
             state: Mutex::new(Some(State::default())),
+            steps: AtomicU64::new(0),
         }
     }
 }
 
 impl MemoryStore {
+    /// How many steps it has taken: what callers cost it.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::SeqCst)
+    }
+
     /// Takes one step, whole and alone.
     fn step<T>(&self, step: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        self.steps.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
             Some(state) => Ok(step(state)),
@@ -80,61 +86,6 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn configuration_version(&self) -> Result<i64, StoreError> {
-        self.step(|state| state.configuration_version)
-    }
-
-    async fn create_instance(&self, new: NewInstance) -> Result<(), StoreError> {
-        self.step(|state| state.create_instance(new))?
-    }
-
-    async fn instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
-        self.step(|state| state.instances.rows.get(&state.instance(id)?).cloned())
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError> {
-        self.step(|state| state.all_instances())
-    }
-
-    async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError> {
-        self.step(|state| state.delete_instance(id))
-    }
-
-    async fn add_secret_key(
-        &self,
-        instance: InstanceId,
-        key: NewSecretKey,
-    ) -> Result<SecretKeyId, StoreError> {
-        self.step(|state| state.add_secret_key(instance, key))?
-    }
-
-    async fn revoke_secret_key(
-        &self,
-        instance: InstanceId,
-        key: SecretKeyId,
-    ) -> Result<bool, StoreError> {
-        self.step(|state| state.revoke_secret_key(instance, key))
-    }
-
-    async fn set_credential(
-        &self,
-        instance: InstanceId,
-        new: NewCredential,
-    ) -> Result<(), StoreError> {
-        self.step(|state| state.set_credential(instance, new))?
-    }
-
-    async fn mark_credential(
-        &self,
-        instance: InstanceId,
-        platform: Platform,
-        version: CredentialVersion,
-        broken: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.step(|state| state.mark_credential(instance, platform, version, broken, now))
-    }
-
     async fn register_device(
         &self,
         registration: Registration,

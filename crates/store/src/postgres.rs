@@ -14,6 +14,7 @@ mod bell;
 mod cancel;
 mod cluster;
 mod columns;
+mod configuration;
 mod connect;
 mod console;
 mod count;

@@ -14,6 +14,7 @@ pub mod backup;
 mod cancel;
 mod cluster;
 mod columns;
+mod configuration;
 mod console;
 mod count;
 mod devices;

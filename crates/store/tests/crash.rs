@@ -15,6 +15,7 @@ use domain::instance::{InstanceId, InstanceName};
 use domain::interest::InterestName;
 use domain::seal::Sealed;
 use store::Store;
+use store::configuration::Configuration as _;
 use store::instances::{NewInstance, NewSecretKey};
 use store::sqlite::{SqliteSettings, SqliteStore};
 

@@ -5,6 +5,7 @@
 mod credentials;
 mod failures;
 mod fanout;
+mod instances;
 mod personal;
 mod shutdown;
 mod steering;

@@ -1,6 +1,7 @@
 //! The store as one node reaches it: slow, and failing before or after it has done what it was asked.
 
 mod administration;
+mod configuration;
 mod sealing;
 mod searching;
 mod webhooks;
@@ -23,9 +24,6 @@ use store::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName
 use store::console::{Addressee, Console, Trace, TraceNumber, Watched};
 use store::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
 use store::insights::{EventDay, EventHour, Insights, ListedEvent};
-use store::instances::{
-    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
-};
 use store::lists::{Listed, UserLists};
 use store::lookup::{
     AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
@@ -164,17 +162,6 @@ macro_rules! through {
 }
 
 through! {
-    fn configuration_version() -> i64;
-    fn create_instance(new: NewInstance) -> ();
-    fn instance(id: InstanceId) -> Option<InstanceRecord>;
-    fn instances() -> Vec<InstanceRecord>;
-    fn delete_instance(id: InstanceId) -> bool;
-    fn add_secret_key(instance: InstanceId, key: NewSecretKey) -> SecretKeyId;
-    fn revoke_secret_key(instance: InstanceId, key: SecretKeyId) -> bool;
-    fn set_credential(instance: InstanceId, new: NewCredential) -> ();
-    fn mark_credential(
-        instance: InstanceId, platform: Platform, version: CredentialVersion, broken: Option<&str>, now: Timestamp
-    ) -> bool;
     fn register_device(registration: Registration, fresh: DeviceId, devices_max: Option<u64>, now: Timestamp) -> Registered;
     fn device(instance: InstanceId, id: DeviceId) -> Option<DeviceRecord>;
     fn delete_device(instance: InstanceId, id: DeviceId) -> bool;

@@ -18,6 +18,7 @@ use domain::seal::MasterKey;
 use domain::user::UserId;
 use gateway::Gateways;
 use store::Store;
+use store::configuration::Configuration as _;
 use store::conformance::world::Dice;
 use store::devices::{Bound, Changed};
 use store::instances::{NewCredential, NewInstance};

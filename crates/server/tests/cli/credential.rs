@@ -7,6 +7,7 @@ use domain::device::Platform;
 use domain::instance::InstanceId;
 use serde_json::{Value, json};
 use store::Store as _;
+use store::configuration::Configuration as _;
 use store::sqlite::{SqliteSettings, SqliteStore};
 
 use crate::program::Place;

@@ -206,6 +206,15 @@ pub async fn instances_come_by_name_then_id(store: Arc<dyn Store>) {
         .map(|i| (i.name.as_str().to_owned(), i.id))
         .collect();
     assert_eq!(read, expected);
+    let mut ids = store.instance_ids().await.unwrap();
+    let (_, gone) = expected.swap_remove(0);
+    let mut expected: Vec<_> = expected.into_iter().map(|(_, id)| id).collect();
+    assert!(ids.contains(&gone));
+    store.delete_instance(gone).await.unwrap();
+    ids = store.instance_ids().await.unwrap();
+    ids.sort();
+    expected.sort();
+    assert_eq!(ids, expected);
 }
 
 pub async fn the_last_secret_key_stays(store: Arc<dyn Store>) {

@@ -1,15 +1,80 @@
 //! Instances, secret keys and credentials. Every change moves the configuration version.
 
+use async_trait::async_trait;
 use domain::clock::Timestamp;
 use domain::device::Platform;
 use domain::instance::InstanceId;
 
+use super::MemoryStore;
 use super::state::State;
 use crate::StoreError;
+use crate::configuration::Configuration;
 use crate::instances::{
     BrokenCredential, CredentialRecord, CredentialVersion, InstanceRecord, NewCredential,
     NewInstance, NewSecretKey, SecretKeyId, SecretKeyRecord,
 };
+
+#[async_trait]
+impl Configuration for MemoryStore {
+    async fn configuration_version(&self) -> Result<i64, StoreError> {
+        self.step(|state| state.configuration_version)
+    }
+
+    async fn create_instance(&self, new: NewInstance) -> Result<(), StoreError> {
+        self.step(|state| state.create_instance(new))?
+    }
+
+    async fn instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
+        self.step(|state| state.instances.rows.get(&state.instance(id)?).cloned())
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError> {
+        self.step(|state| state.all_instances())
+    }
+
+    async fn instance_ids(&self) -> Result<Vec<InstanceId>, StoreError> {
+        self.step(|state| state.instance_ids())
+    }
+
+    async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError> {
+        self.step(|state| state.delete_instance(id))
+    }
+
+    async fn add_secret_key(
+        &self,
+        instance: InstanceId,
+        key: NewSecretKey,
+    ) -> Result<SecretKeyId, StoreError> {
+        self.step(|state| state.add_secret_key(instance, key))?
+    }
+
+    async fn revoke_secret_key(
+        &self,
+        instance: InstanceId,
+        key: SecretKeyId,
+    ) -> Result<bool, StoreError> {
+        self.step(|state| state.revoke_secret_key(instance, key))
+    }
+
+    async fn set_credential(
+        &self,
+        instance: InstanceId,
+        new: NewCredential,
+    ) -> Result<(), StoreError> {
+        self.step(|state| state.set_credential(instance, new))?
+    }
+
+    async fn mark_credential(
+        &self,
+        instance: InstanceId,
+        platform: Platform,
+        version: CredentialVersion,
+        broken: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.step(|state| state.mark_credential(instance, platform, version, broken, now))
+    }
+}
 
 impl State {
     pub(super) fn create_instance(&mut self, new: NewInstance) -> Result<(), StoreError> {
@@ -34,6 +99,10 @@ impl State {
         let mut all: Vec<_> = self.instances.rows.values().cloned().collect();
         all.sort_by(|a, b| (a.name.as_str(), a.id).cmp(&(b.name.as_str(), b.id)));
         all
+    }
+
+    pub(super) fn instance_ids(&self) -> Vec<InstanceId> {
+        self.instances.rows.values().map(|row| row.id).collect()
     }
 
     pub(super) fn delete_instance(&mut self, id: InstanceId) -> bool {

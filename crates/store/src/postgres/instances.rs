@@ -227,6 +227,15 @@ pub(super) async fn one(
     }
 }
 
+pub(super) async fn ids(session: &Session) -> Result<Vec<InstanceId>, Fault> {
+    let rows = session
+        .rows("SELECT id FROM instances WHERE deleted_by IS NULL", &[])
+        .await?;
+    rows.iter()
+        .map(|row| Ok(InstanceId::from_uuid(row.at(0)?)))
+        .collect()
+}
+
 pub(super) async fn all(session: &Session) -> Result<Vec<InstanceRecord>, Fault> {
     load(session, None).await
 }

@@ -17,9 +17,6 @@ use super::{
     retries, scheduled, settlement, users,
 };
 use crate::devices::{Bound, Changed, DeviceRecord, InterestPage, Registered};
-use crate::instances::{
-    CredentialVersion, InstanceRecord, NewCredential, NewInstance, NewSecretKey, SecretKeyId,
-};
 use crate::lookup::{
     AudienceCount, Cancelled, Failed, Fresh, PublishCursor, PublishPage, PublishReport,
     PublishState, Replayed, UserOutcome,
@@ -45,77 +42,10 @@ macro_rules! call {
     };
 }
 
+pub(super) use call;
+
 #[async_trait]
 impl Store for PostgresStore {
-    async fn configuration_version(&self) -> Result<i64, StoreError> {
-        call!(self.read(), |s| instances::configuration_version(s))
-    }
-
-    async fn create_instance(&self, new: NewInstance) -> Result<(), StoreError> {
-        call!(self.write(new), |s| instances::create(s, new))
-    }
-
-    async fn instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
-        call!(self.snapshot(id), |s| instances::one(s, *id))
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError> {
-        call!(self.snapshot(), |s| instances::all(s))
-    }
-
-    async fn delete_instance(&self, id: InstanceId) -> Result<bool, StoreError> {
-        let was_there = call!(self.write(id), |s| instances::mark_deleted(s, *id))?;
-        if was_there {
-            self.cache.clear();
-            self.purge_deleted().await?;
-        }
-        Ok(was_there)
-    }
-
-    async fn add_secret_key(
-        &self,
-        instance: InstanceId,
-        key: NewSecretKey,
-    ) -> Result<SecretKeyId, StoreError> {
-        call!(self.write(instance, key), |s| instances::add_secret_key(
-            s, *instance, key
-        ))
-    }
-
-    async fn revoke_secret_key(
-        &self,
-        instance: InstanceId,
-        key: SecretKeyId,
-    ) -> Result<bool, StoreError> {
-        call!(self.write(instance, key), |s| instances::revoke_secret_key(
-            s, *instance, *key
-        ))
-    }
-
-    async fn set_credential(
-        &self,
-        instance: InstanceId,
-        new: NewCredential,
-    ) -> Result<(), StoreError> {
-        call!(self.write(instance, new), |s| instances::set_credential(
-            s, *instance, new
-        ))
-    }
-
-    async fn mark_credential(
-        &self,
-        instance: InstanceId,
-        platform: Platform,
-        version: CredentialVersion,
-        broken: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let broken = broken.map(str::to_owned);
-        call!(self.write(instance, platform, version, broken, now), |s| {
-            instances::mark_credential(s, *instance, *platform, *version, broken.as_deref(), *now)
-        })
-    }
-
     async fn register_device(
         &self,
         registration: Registration,

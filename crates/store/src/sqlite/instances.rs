@@ -221,6 +221,14 @@ pub(super) fn one(
     }
 }
 
+pub(super) fn ids(connection: &Connection) -> Result<Vec<InstanceId>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id FROM instances WHERE deleted = 0")?;
+    let rows = statement.query_map([], |row| {
+        Ok(InstanceId::from_uuid(Uuid::from_bytes(row.get(0)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn all(connection: &Connection) -> Result<Vec<InstanceRecord>, StoreError> {
     load(connection, None)
 }

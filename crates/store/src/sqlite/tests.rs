@@ -22,6 +22,7 @@ use domain::seal::Sealed;
 
 use super::{SqliteSettings, SqliteStore};
 use crate::Store as _;
+use crate::configuration::Configuration as _;
 use crate::devices::Changed;
 use crate::instances::{NewInstance, NewSecretKey};
 use crate::publishes::NewPublish;

@@ -9,6 +9,7 @@ use super::super::fault::Fault;
 use super::super::session::Session;
 use super::super::{PostgresSettings, PostgresStore};
 use super::fresh;
+use crate::configuration::Configuration as _;
 use crate::{Store as _, StoreError};
 
 fn url(text: &str) -> DatabaseUrl {

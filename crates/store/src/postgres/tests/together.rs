@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::{PostgresSettings, PostgresStore};
 use super::fresh;
+use crate::configuration::Configuration as _;
 use crate::instances::{NewInstance, NewSecretKey};
 use crate::publishes::{Lease, NewPublish, Plan};
 use crate::{Store as _, StoreError};

@@ -7,6 +7,7 @@ use domain::device::{DeviceId, Platform};
 use rusqlite::Connection;
 
 use super::{Folder, device, instance};
+use crate::configuration::Configuration as _;
 use crate::sqlite::{SqliteSettings, SqliteStore};
 use crate::{Store as _, StoreError};
 
