@@ -37,6 +37,10 @@ use actor::{Actor, Deed};
 use error::AdminError;
 use insights::devices::Counts;
 use tokens::Failures;
+use tokio::sync::Semaphore;
+
+/// How many who have proved nothing yet are looked up at once. Whatever they send, the rest of the store is for others.
+const LOOKUPS_AT_ONCE_MAX: usize = 2;
 
 /// What managing needs. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +51,7 @@ pub struct Admin {
     pub(crate) runner: Runner,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failures: Arc<Failures>,
+    lookups: Arc<Semaphore>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -66,6 +71,7 @@ impl Admin {
             runner,
             clock,
             failures: Arc::default(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE_MAX)),
             counts: Arc::default(),
         }
     }
@@ -73,6 +79,16 @@ impl Admin {
     /// Where everything is kept.
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// Asks the store for somebody who has proved nothing yet, when it is their turn.
+    async fn for_a_stranger<T>(
+        &self,
+        look: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        // Nobody closes it.
+        let _place = self.lookups.acquire().await;
+        look.await
     }
 
     /// What seals secrets.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use delivery::instances::Instances;
 use delivery::runner::Runner;
 use delivery::shelf::StoreShelf;
+use delivery::together::Together;
 use delivery::vault::Vault;
 use domain::clock::{Clock, SystemClock};
 use gateway::{GatewayError, Gateways};
@@ -169,6 +170,8 @@ impl App {
             public_url,
             public_url_set: config.public_url,
             admission: Admission::new(config.limits.rates),
+            checking: Together::default(),
+            counting: Together::default(),
             limits: config.limits,
             keep: config.delivery.keep,
             traces,

@@ -34,12 +34,14 @@ use std::sync::Arc;
 use delivery::instances::{Instance, Instances};
 use delivery::runner::Keep;
 use delivery::runner::Runner;
+use delivery::together::Together;
 use delivery::trail::Trail;
 use delivery::vault::Vault;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
 use gateway::Gateways;
-use store::Store;
+use store::publishes::QueueDepth;
+use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -86,6 +88,10 @@ pub(crate) struct Shared {
     pub(crate) keep: Keep,
     /// Who may ask how often.
     pub(crate) admission: Admission,
+    /// Whether the store works, for all who ask at the same time.
+    pub(crate) checking: Together<Result<(), &'static str>>,
+    /// How much work and how many requests to webhooks wait, in the same way.
+    pub(crate) counting: Together<Result<(QueueDepth, u64), Arc<StoreError>>>,
     /// Cancelled once the server is to stop.
     pub(crate) stopping: CancellationToken,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use delivery::instances::Instances;
 use delivery::runner::Runner;
+use delivery::together::Together;
 use delivery::vault::Vault;
 use domain::clock::{Clock, SystemClock};
 use gateway::Gateways;
@@ -75,6 +76,8 @@ impl Local {
             log_addresses: false,
             traces: Traces::default(),
             admission: Admission::new(config.limits.rates),
+            checking: Together::default(),
+            counting: Together::default(),
             limits: config.limits.clone(),
             keep: config.delivery.keep,
             stopping: CancellationToken::new(),

@@ -126,7 +126,8 @@ pub async fn recognise(admin: &Admin, text: &str) -> Result<Access, AdminError> 
     let known = match AdminToken::parse(text) {
         Ok(token) => {
             let digest = token.digest();
-            let found = admin.store.admin_token(digest).await?;
+            let look = admin.store.admin_token(digest);
+            let found = admin.for_a_stranger(look).await?;
             // The store compared them byte by byte; this does not let on where they differ.
             found.filter(|record| record.token.digest == digest)
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
+use store::Store;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -53,12 +54,20 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<Response, ApiError>
     if api.is_stopping() {
         return Err(ApiError::NotReady("it is stopping"));
     }
-    match tokio::time::timeout(CHECK_TIMEOUT, api.store().check()).await {
-        Ok(Ok(())) => Ok(json(&Health { status: "ready" })),
+    // Anybody may ask as often as they like.
+    let checked = api.shared.checking.ask(async || check(api.store()).await);
+    checked.await.map_err(ApiError::NotReady)?;
+    Ok(json(&Health { status: "ready" }))
+}
+
+/// Why the store does not work, if it does not.
+async fn check(store: &dyn Store) -> Result<(), &'static str> {
+    match tokio::time::timeout(CHECK_TIMEOUT, store.check()).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the server is not ready");
-            Err(ApiError::NotReady("the store does not work"))
+            Err("the store does not work")
         }
-        Err(_) => Err(ApiError::NotReady("the store does not answer")),
+        Err(_) => Err("the store does not answer"),
     }
 }

@@ -1,12 +1,13 @@
 //! `/metrics` for Prometheus: what all rooms of the house record, and how much work waits.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use store::publishes::EventKind;
+use store::StoreError;
+use store::publishes::{EventKind, QueueDepth};
 
 use super::error::ApiError;
 use super::openapi::Refusal;
@@ -88,8 +89,12 @@ fn begin_at_zero() {
     )
 )]
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let depth = api.store().queue_depth(api.now()).await?;
-    let waiting = api.store().webhook_depth().await?;
+    // Anybody may ask as often as they like.
+    let counted = api
+        .shared
+        .counting
+        .ask(async || waiting(&api).await.map_err(Arc::new));
+    let (depth, waiting) = counted.await.map_err(|error| StoreError::shared(&error))?;
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is a float, and nobody has 2^53 jobs"
@@ -102,4 +107,10 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError
     metrics::gauge!("heliostat_queue_oldest_job_seconds").set(depth.oldest_job.as_secs_f64());
     let text = recorder().render();
     Ok(([(header::CONTENT_TYPE, EXPOSITION)], text).into_response())
+}
+
+/// How much work waits, and how many requests to webhooks.
+async fn waiting(api: &Api) -> Result<(QueueDepth, u64), StoreError> {
+    let depth = api.store().queue_depth(api.now()).await?;
+    Ok((depth, api.store().webhook_depth().await?))
 }

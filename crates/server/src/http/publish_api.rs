@@ -17,6 +17,7 @@ use axum::response::Response;
 use delivery::instances::Instance;
 use delivery::runner::Taken;
 use domain::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
+use domain::instance::InstanceId;
 use domain::publish::{AudienceKind, PUBLISH_BODY_LENGTH_MAX, PublishId, PublishRequest};
 use http::{HeaderName, HeaderValue};
 use utoipa_axum::routes;
@@ -56,6 +57,13 @@ pub(super) fn publish_id(
     PublishId::parse(&publish).ok_or(ApiError::PublishNotFound)
 }
 
+/// Admits what sends something: a publish, or one again.
+pub(super) fn admit(api: &Api, instance: InstanceId) -> Result<(), ApiError> {
+    let admission = &api.shared.admission;
+    let admitted = admission.publish(instance, api.now(), api.nodes());
+    admitted.map_err(ApiError::TooOften)
+}
+
 /// Takes a publish in either form.
 async fn take(
     api: &Api,
@@ -65,11 +73,7 @@ async fn take(
     key: Option<IdempotencyKey>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let admitted = api
-        .shared
-        .admission
-        .publish(instance.id(), api.now(), api.nodes());
-    admitted.map_err(ApiError::TooOften)?;
+    admit(api, instance.id())?;
     match content {
         PublishContent::Lines => lines::accept(api, instance, kind, key, request.into_body()).await,
         PublishContent::Object => {

@@ -10,7 +10,6 @@ use serde::de::IgnoredAny;
 use super::access::{MayRead, MayWrite};
 use crate::admin::error::AdminError;
 use crate::admin::publishes;
-use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::extract::{Bounded, JsonContent, Segments, json, query_value};
 use crate::http::openapi::{InInstance, Refusal, path};
@@ -19,6 +18,7 @@ use crate::http::publish_api::view::{
     Accepted, Cancelled, FailurePage, PublishInFull, PublishPage,
 };
 use crate::http::publish_api::{self, publish_id};
+use crate::http::{Api, json_depth};
 
 /// `GET`, with what is wanted, `cursor` and `limit`.
 #[utoipa::path(
@@ -90,6 +90,8 @@ pub(crate) async fn publish(
     _: JsonContent,
     Bounded(body): Bounded<PUBLISH_BODY_LENGTH_MAX>,
 ) -> Result<Response, ApiError> {
+    publish_api::admit(&api, instance)?;
+    json_depth::check(&body, api.shared.limits.json_depth_max)?;
     let named: Named = serde_json::from_slice(&body).map_err(|_| ApiError::NotAnObject)?;
     let kind = match named.users {
         Some(_) => AudienceKind::Users,
@@ -207,6 +209,7 @@ pub(crate) async fn replay(
     segments: Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
     let id = publish_id(segments)?;
+    publish_api::admit(&api, instance)?;
     let fresh = publishes::replay(api.admin(), &actor, instance, id).await?;
     Ok(accepted(fresh))
 }

@@ -97,7 +97,7 @@ async fn interests(
     let max = api.shared.limits.lists.interests_max;
     let mut names = BTreeSet::new();
     while let Some(line) = lines.next(LINE_LENGTH_MAX).await? {
-        if let Line::Interest(name) = parse(request, &line, lines.number())? {
+        if let Line::Interest(name) = parse(api, request, &line, lines.number())? {
             names.insert(name);
         }
         if names.len() > max {
@@ -111,7 +111,8 @@ async fn interests(
     Ok(names)
 }
 
-fn parse(request: &PublishLines, line: &[u8], number: u64) -> Result<Line, ApiError> {
+fn parse(api: &Api, request: &PublishLines, line: &[u8], number: u64) -> Result<Line, ApiError> {
+    json_depth::check(line, api.shared.limits.json_depth_max)?;
     request
         .line(line)
         .map_err(|error| ApiError::line(number, error.to_string()))
@@ -159,7 +160,7 @@ impl Users {
         let max = api.shared.limits.lists.users_max;
         while let Some(line) = lines.next(LINE_LENGTH_MAX).await? {
             let number = lines.number();
-            let Line::User(user, values) = parse(request, &line, number)? else {
+            let Line::User(user, values) = parse(api, request, &line, number)? else {
                 continue;
             };
             self.pending.push(Listed { user, values });

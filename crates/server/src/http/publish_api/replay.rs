@@ -7,7 +7,7 @@ use domain::idempotency::{Fingerprint, Idempotency};
 
 use super::idempotency::Key;
 use super::view::Accepted;
-use super::{answer, publish_id};
+use super::{admit, answer, publish_id};
 use crate::http::Api;
 use crate::http::auth::Authorized;
 use crate::http::error::ApiError;
@@ -41,6 +41,7 @@ pub(crate) async fn replay(
     Key(key): Key,
 ) -> Result<Response, ApiError> {
     let id = publish_id(segments)?;
+    admit(&api, instance.id())?;
     let idempotency = key.map(|key| Idempotency {
         key,
         fingerprint: Fingerprint::of("replay", id.to_string().as_bytes()),
