@@ -10,15 +10,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use url::Url;
 
 use super::{PostgresSettings, fault};
 use crate::StoreError;
 
 mod tls;
 
+/// PostgreSQL's own.
+const PORT: u16 = 5432;
 /// How long a connection may be silent before the system looks whether the other side is there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// How long what was sent may go unacknowledged before the connection counts as lost.
@@ -60,6 +61,9 @@ pub enum InvalidDatabaseUrl {
     /// PostgreSQL's parameters are not understood. What is wrong is told without the URL, which has a password.
     #[error("is no connection URL of PostgreSQL: {0}")]
     Parameters(String),
+    /// What looks like parameters has an `@`, as the end of a password has.
+    #[error("has a `?` in the password, which is written %3F")]
+    QuestionMark,
     /// `sslmode` is none of the known.
     #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
     Mode,
@@ -72,6 +76,9 @@ impl FromStr for DatabaseUrl {
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
         if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
             return Err(InvalidDatabaseUrl::Form);
+        }
+        if !address.contains('@') && query.contains('@') {
+            return Err(InvalidDatabaseUrl::QuestionMark);
         }
         let (mut trust, mut root) = (None, None);
         let mut rest = url::form_urlencoded::Serializer::new(String::new());
@@ -102,8 +109,8 @@ impl FromStr for DatabaseUrl {
             Trust::Require | Trust::VerifyCa | Trust::VerifyFull => SslMode::Require,
         });
         Ok(Self {
+            shown: shown(&config),
             config,
-            shown: shown(address),
             trust,
             root,
         })
@@ -121,21 +128,41 @@ fn mode(word: &str) -> Result<Trust, InvalidDatabaseUrl> {
     }
 }
 
-/// The address without its password.
-fn shown(address: &str) -> String {
-    match Url::parse(address) {
-        Ok(mut url) => {
-            if url.password().is_some() && url.set_password(Some("***")).is_err() {
-                return "postgres://…".into();
-            }
-            url.to_string()
-        }
-        // Several hosts are no URL to the parser.
-        Err(_) => match address.rsplit_once('@') {
-            Some((_, hosts)) => format!("postgres://…@{hosts}"),
-            None => address.to_owned(),
-        },
+/// Where it leads, of what the driver understood: whoever else reads a URL may take a part of the password for something else.
+fn shown(config: &Config) -> String {
+    let mut shown = String::from("postgres://");
+    if let Some(user) = config.get_user() {
+        shown.push_str(user);
+        shown.push_str(if config.get_password().is_some() {
+            ":***@"
+        } else {
+            "@"
+        });
     }
+    for (at, host) in config.get_hosts().iter().enumerate() {
+        if at > 0 {
+            shown.push(',');
+        }
+        match host {
+            Host::Tcp(name) => shown.push_str(name),
+            #[cfg(unix)]
+            Host::Unix(folder) => shown.push_str(&folder.to_string_lossy()),
+        }
+        // One port may stand for all hosts.
+        let ports = config.get_ports();
+        if let Some(port) = ports
+            .get(at)
+            .or(ports.first())
+            .filter(|port| **port != PORT)
+        {
+            shown.push_str(&format!(":{port}"));
+        }
+    }
+    if let Some(name) = config.get_dbname() {
+        shown.push('/');
+        shown.push_str(name);
+    }
+    shown
 }
 
 impl fmt::Display for DatabaseUrl {

@@ -27,6 +27,21 @@ fn a_password_is_not_shown() {
         let shown = format!("{url} {url:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+    // What begins like a port or a path to others who read URLs is a password to PostgreSQL.
+    for password in [
+        "/hunter2",
+        "12/hunter2",
+        "7#hunter2",
+        "hunter2:x",
+        "hun:ter2",
+    ] {
+        let url = url(&format!("postgres://app:{password}@db:5433/push"));
+        assert_eq!(url.to_string(), "postgres://app:***@db:5433/push");
+        assert!(!format!("{url:?}").contains("ter2"), "{url:?}");
+    }
+    let question = "postgres://app:hun?ter2@db/push".parse::<DatabaseUrl>();
+    let told = question.unwrap_err().to_string();
+    assert!(told.contains("%3F") && !told.contains("ter2"), "{told}");
     let wrong = "postgres://app:hunter2@db/push?connect_timeout=soon".parse::<DatabaseUrl>();
     let wrong = wrong.unwrap_err();
     let told = format!("{wrong} {wrong:?}");
