@@ -3,8 +3,10 @@
 //! Credentials are checked whole when they are set, so that a wrong file is told to the person who holds it rather than to
 //! the log at the first publish. They leave this process only sealed (see `seal`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::device::Platform;
@@ -108,17 +110,27 @@ struct ServiceAccountJson {
     token_uri: String,
 }
 
+const SERVICE_ACCOUNT_FIELDS: [&str; 6] = [
+    "type",
+    "project_id",
+    "private_key_id",
+    "private_key",
+    "client_email",
+    "token_uri",
+];
+
 impl FcmCredential {
     /// Checks a service-account file as Google's console hands it out.
     pub fn parse(json: &str) -> Result<Self, InvalidCredential> {
         let bad = InvalidCredential::ServiceAccount;
         let read: ServiceAccountJson =
-            serde_json::from_str(json).map_err(|error| bad(error.to_string()))?;
+            serde_json::from_str(json).map_err(|error| bad(unreadable(json, &error)))?;
         if read.kind != "service_account" {
-            return Err(bad(format!(
-                "its `type` is {:?}, not \"service_account\"",
-                read.kind
-            )));
+            // A word is told; anything else may be what should have stood elsewhere.
+            let is_word = |kind: &str| kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let told = Some(&read.kind).filter(|kind| kind.len() <= 40 && is_word(kind));
+            let kind = told.map_or("something else", String::as_str);
+            return Err(bad(format!("its `type` is {kind}, not service_account")));
         }
         let is_project = |id: &str| {
             (1..=64).contains(&id.len())
@@ -169,6 +181,26 @@ impl FcmCredential {
     /// The key that signs assertions.
     pub fn key(&self) -> &Rs256Key {
         &self.key
+    }
+}
+
+/// What keeps a service account from being read; without any of its values, since one of them is a key.
+fn unreadable(json: &str, error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    if !error.is_data() {
+        return format!("it is no JSON, from line {line}, column {column} on");
+    }
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(json) else {
+        return "it is JSON, but no object".into();
+    };
+    match SERVICE_ACCOUNT_FIELDS
+        .iter()
+        .find(|name| !fields.contains_key(**name))
+    {
+        Some(name) => format!("its `{name}` is missing"),
+        None => {
+            format!("what ends at line {line}, column {column} is no text, or stands in it twice")
+        }
     }
 }
 
@@ -273,7 +305,7 @@ mod tests {
     fn a_wrong_file_gets_one_clear_line() {
         let why =
             |result: Result<FcmCredential, InvalidCredential>| result.unwrap_err().to_string();
-        assert!(why(FcmCredential::parse("{}")).contains("missing field `type`"));
+        assert!(why(FcmCredential::parse("{}")).contains("`type` is missing"));
         let user = r#"{"type":"authorized_user","project_id":"p","private_key_id":"k","private_key":"","client_email":"e","token_uri":"https://x"}"#;
         assert!(why(FcmCredential::parse(user)).contains("authorized_user"));
         let no_key = user.replace("authorized_user", "service_account");
@@ -291,5 +323,41 @@ mod tests {
                 .to_string()
                 .contains("PEM")
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_without_what_is_in_it() {
+        let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+        let account = format!(
+            r#"{{"type":"service_account","project_id":"p","private_key_id":"k","private_key":"{key}","client_email":"e","token_uri":"https://x"}}"#
+        );
+        let text = serde_json::to_string(&account).unwrap();
+        let twice = serde_json::to_string(&text).unwrap();
+        for (json, why) in [
+            (account.clone(), "`private_key`"),
+            (text, "no object"),
+            (twice, "no object"),
+            (format!("[{account}]"), "no object"),
+            (account.replace("service_account", key), "something else"),
+            (
+                account.replace(r#""e""#, &format!("[{key:?}]")),
+                "is no text",
+            ),
+            (
+                account.replace("client_email", "type"),
+                "`client_email` is missing",
+            ),
+            (account.replace(":\"p\"", &format!(":{key}")), "no JSON"),
+            (format!("{account}{key}"), "no JSON"),
+        ] {
+            let told = FcmCredential::parse(&json).err().unwrap().to_string();
+            assert!(told.contains(why) && !told.contains('\n'), "{told}");
+            for piece in key.as_bytes().windows(8) {
+                assert!(
+                    !told.contains(std::str::from_utf8(piece).unwrap()),
+                    "{told}"
+                );
+            }
+        }
     }
 }

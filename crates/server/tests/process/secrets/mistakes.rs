@@ -58,9 +58,15 @@ impl Run<'_> {
                     &format!("/reporting_api/v2/instances/{INSTANCE}/events"),
                 )
                 .json(&json!({"event": secret, "publishId": secret, "deviceId": secret})),
-                self.request(Method::POST, &format!("{admin}/credentials/fcm"))
+                self.request(Method::PUT, &format!("{admin}/credentials/fcm"))
                     .bearer_auth(&self.admin_token)
-                    .json(&json!({"serviceAccount": secret, "private_key": secret})),
+                    .json(&json!({"serviceAccount": {"type": "service_account", "private_key": secret}})),
+                self.request(Method::PUT, &format!("{admin}/credentials/fcm"))
+                    .bearer_auth(&self.admin_token)
+                    .json(&json!({"serviceAccount": format!("{{\"private_key\":\"{secret}\"}}")})),
+                self.request(Method::PUT, &format!("{admin}/credentials/apns"))
+                    .bearer_auth(&self.admin_token)
+                    .json(&json!({"key": secret, "keyId": secret, "teamId": secret})),
             ];
             for request in wrong {
                 self.send(Where::Written, request).await;
