@@ -109,6 +109,8 @@ pub(crate) enum ApiError {
     UrlTooLong { max: usize },
     #[error("the body is nested too deep, values may be nested {max} deep")]
     TooDeep { max: usize },
+    #[error("the Forwarded header cannot be read (RFC 7239)")]
+    Forwarded,
     #[error("the request took too long")]
     TooSlow,
     #[error("too much is waiting; try again")]
@@ -157,6 +159,7 @@ impl ApiError {
             Self::BadPath
             | Self::UrlTooLong { .. }
             | Self::TooDeep { .. }
+            | Self::Forwarded
             | Self::NotJsonContent
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken

@@ -10,13 +10,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
 use super::Api;
+use super::error::ApiError;
 use crate::config::{ForwardedBy, Proxies};
 
 /// The other end of the connection that a request came over.
@@ -40,7 +41,12 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Of a request that came over this connection with these headers.
-    fn of(peer: Peer, headers: &HeaderMap, uri: &http::Uri, proxies: &Proxies) -> Self {
+    fn of(
+        peer: Peer,
+        headers: &HeaderMap,
+        uri: &http::Uri,
+        proxies: &Proxies,
+    ) -> Result<Self, ApiError> {
         let asked = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
@@ -54,7 +60,7 @@ impl Origin {
                 .or_else(|| asked.and_then(authority)),
         };
         match proxies.forwarded_by {
-            ForwardedBy::XForwarded => x_forwarded(direct, headers, &proxies.trusted),
+            ForwardedBy::XForwarded => Ok(x_forwarded(direct, headers, &proxies.trusted)),
             ForwardedBy::Forwarded => forwarded(direct, headers, &proxies.trusted),
         }
     }
@@ -81,8 +87,10 @@ impl<S: Sync> FromRequestParts<S> for Origin {
 /// Notes where a request comes from, for all that is behind.
 pub(crate) async fn note(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>().copied() {
-        let origin = Origin::of(peer, request.headers(), request.uri(), &api.shared.proxies);
-        request.extensions_mut().insert(origin);
+        match Origin::of(peer, request.headers(), request.uri(), &api.shared.proxies) {
+            Ok(origin) => request.extensions_mut().insert(origin),
+            Err(error) => return error.into_response(),
+        };
     }
     next.run(request).await
 }
@@ -113,18 +121,32 @@ fn x_forwarded(direct: Origin, headers: &HeaderMap, trusted: &[IpNet]) -> Origin
 }
 
 /// `Forwarded` of RFC 7239. Each element is what one proxy met; host and proto are taken of the same that names the client.
-fn forwarded(direct: Origin, headers: &HeaderMap, trusted: &[IpNet]) -> Origin {
+///
+/// What a client writes there, and the host that it asks for, stand in the same line as what the proxy says, so the line is
+/// believed only if it is whole: a quote that is not closed would let the client say where the proxy's words begin.
+fn forwarded(direct: Origin, headers: &HeaderMap, trusted: &[IpNet]) -> Result<Origin, ApiError> {
     let mut origin = direct;
-    for element in values(headers, "forwarded").rev() {
+    if !is_trusted(origin.address, trusted) {
+        return Ok(origin);
+    }
+    let mut elements = Vec::new();
+    for line in headers.get_all(header::FORWARDED) {
+        let line = line.to_str().map_err(|_| ApiError::Forwarded)?;
+        elements.extend(unquoted(line, ',').ok_or(ApiError::Forwarded)?);
+    }
+    for element in elements
+        .into_iter()
+        .rev()
+        .filter(|element| !element.is_empty())
+    {
         if !is_trusted(origin.address, trusted) {
             break;
         }
-        let pairs = || element.split(';').filter_map(|pair| pair.split_once('='));
+        let pairs = unquoted(element, ';').ok_or(ApiError::Forwarded)?;
         let of = |name: &str| {
-            let mut named = pairs().filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
-            named
-                .next()
-                .map(|(_, value)| value.trim().trim_matches('"'))
+            let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+            let mut named = pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+            named.next().map(|(_, value)| bare(value.trim()))
         };
         if let Some(proto) = of("proto") {
             origin.https = is_https(proto);
@@ -138,7 +160,35 @@ fn forwarded(direct: Origin, headers: &HeaderMap, trusted: &[IpNet]) -> Origin {
             None => break,
         }
     }
-    origin
+    Ok(origin)
+}
+
+/// The parts between separators that stand outside of quoted strings (RFC 9110 section 5.6.4); `None` if one is not closed.
+fn unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut from) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, char) in text.char_indices() {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if char == separator && !quoted => {
+                parts.push(text[from..at].trim());
+                from = at + char.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(text[from..].trim());
+    (!quoted).then_some(parts)
+}
+
+/// A value without its quotes. What is escaped in it stays so, and is no address then.
+fn bare(value: &str) -> &str {
+    let inside = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.unwrap_or(value)
 }
 
 /// The elements of a list that may stand in several lines (RFC 9110 section 5.3).
@@ -190,7 +240,7 @@ mod tests {
             address: SocketAddr::new(peer.parse().unwrap(), 4711),
             tls: false,
         };
-        Origin::of(peer, &headers, &http::Uri::from_static("/"), &proxies)
+        Origin::of(peer, &headers, &http::Uri::from_static("/"), &proxies).unwrap()
     }
 
     fn address(peer: &str, lines: &[(&'static str, &str)]) -> String {
@@ -285,6 +335,42 @@ mod tests {
         for hidden in ["for=_secret", "for=unknown;proto=http", "proto=http"] {
             let origin = of("10.0.0.1", ForwardedBy::Forwarded, &[("forwarded", hidden)]);
             assert_eq!(origin.address.to_string(), "10.0.0.1", "{hidden}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_asks_for_does_not_say_where_it_is() {
+        let told = [
+            (r#"for=192.0.2.1;host="a,for=6.6.6.6""#, "192.0.2.1"),
+            (r#"for=192.0.2.1;host="a;for=6.6.6.6""#, "192.0.2.1"),
+            (r#"host="a\",for=6.6.6.6";for=192.0.2.1"#, "192.0.2.1"),
+            (r#"for="6.6.6.6, x", for=192.0.2.1"#, "192.0.2.1"),
+        ];
+        for (text, client) in told {
+            let origin = of("10.0.0.1", ForwardedBy::Forwarded, &[("forwarded", text)]);
+            assert_eq!(origin.address.to_string(), client, "{text}");
+        }
+        // A client that leaves a quote open would decide what the proxy's words are.
+        for open in [
+            r#"for="6.6.6.6, for=192.0.2.1"#,
+            r#"for=6.6.6.6;host="a\", for=192.0.2.1"#,
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::FORWARDED, open.parse().unwrap());
+            let proxies = Proxies {
+                trusted: vec!["10.0.0.0/8".parse().unwrap()],
+                forwarded_by: ForwardedBy::Forwarded,
+            };
+            let of = |from: &str| {
+                let address = SocketAddr::new(from.parse().unwrap(), 4711);
+                let peer = Peer {
+                    address,
+                    tls: false,
+                };
+                Origin::of(peer, &headers, &http::Uri::from_static("/"), &proxies)
+            };
+            assert!(of("10.0.0.1").is_err(), "{open}");
+            assert!(of("192.0.2.1").is_ok(), "{open}");
         }
     }
 }
