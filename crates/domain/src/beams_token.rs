@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Timestamp;
 use crate::instance::{InstanceId, SecretKey};
@@ -54,8 +55,19 @@ pub fn beams_issuer(instance: &InstanceId) -> String {
 struct Header {
     alg: String,
     // RFC 7515 section 4.1.11: what we do not understand must not be ignored.
-    #[serde(default)]
-    crit: Option<serde::de::IgnoredAny>,
+    #[serde(default, rename = "crit", deserialize_with = "whatever")]
+    is_critical: bool,
+}
+
+/// That a field is there, whatever stands in it.
+fn whatever<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// Reads an object. What is read into fields would be taken from an array, too.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let begins = json.trim_ascii_start().starts_with(b"{");
+    begins.then(|| serde_json::from_slice(json).ok())?
 }
 
 #[derive(Deserialize)]
@@ -105,9 +117,8 @@ pub fn verify<'k>(
         return Err(BeamsTokenError::Malformed);
     }
     let split = Unverified::split(token).ok_or(BeamsTokenError::Malformed)?;
-    let header: Header =
-        serde_json::from_slice(&split.header).map_err(|_| BeamsTokenError::Malformed)?;
-    if header.alg != "HS256" || header.crit.is_some() {
+    let header: Header = object(&split.header).ok_or(BeamsTokenError::Malformed)?;
+    if header.alg != "HS256" || header.is_critical {
         return Err(BeamsTokenError::WrongAlgorithm);
     }
     // Every key is tried whatever the first ones say, so that time does not tell which one it was.
@@ -117,8 +128,7 @@ pub fn verify<'k>(
     if !signed {
         return Err(BeamsTokenError::BadSignature);
     }
-    let claims: ClaimsRead =
-        serde_json::from_slice(&split.claims).map_err(|_| BeamsTokenError::BadClaims)?;
+    let claims: ClaimsRead = object(&split.claims).ok_or(BeamsTokenError::BadClaims)?;
     let secs = |number: &serde_json::Number| {
         number
             .as_f64()

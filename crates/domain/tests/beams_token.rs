@@ -115,14 +115,30 @@ fn the_algorithm_is_fixed() {
         check(&signed(&json!({"typ": "JWT"}), &claims())),
         Err(BeamsTokenError::Malformed)
     );
-    let critical = json!({"alg": "HS256", "crit": ["exp"]});
+    for critical in [json!(["exp"]), json!(null), json!([])] {
+        let header = json!({"alg": "HS256", "crit": critical});
+        assert_eq!(
+            check(&signed(&header, &claims())),
+            Err(BeamsTokenError::WrongAlgorithm),
+            "{header}"
+        );
+    }
     assert_eq!(
-        check(&signed(&critical, &claims())),
-        Err(BeamsTokenError::WrongAlgorithm)
+        check(&signed(&json!(["HS256"]), &claims())),
+        Err(BeamsTokenError::Malformed)
     );
-    // What a token says of its key is not listened to.
-    let naming = json!({"alg": "HS256", "kid": "../../etc/passwd", "jku": "https://evil.example", "typ": "nonsense"});
+}
+
+#[test]
+fn what_a_token_says_of_its_key_is_not_listened_to() {
+    let own = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode("evil"), "alg": "HS256"});
+    let naming = json!({
+        "alg": "HS256", "kid": "../../etc/passwd", "jku": "https://evil.example", "jwk": own, "x5u": "https://evil.example",
+        "x5c": ["MIIB"], "x5t": "e30", "typ": "nonsense",
+    });
     assert!(check(&signed(&naming, &claims())).is_ok());
+    let by_its_own = sign_hs256(b"evil", &naming, &claims()).unwrap();
+    assert_eq!(check(&by_its_own), Err(BeamsTokenError::BadSignature));
 }
 
 #[test]
@@ -170,6 +186,11 @@ fn claims_have_the_right_types_once() {
         );
     }
     let iss = beams_issuer(&instance());
+    let listed = json!(["alice", iss, 1_900_000_000]);
+    assert_eq!(
+        check(&signed(&json!({"alg": "HS256"}), &listed)),
+        Err(BeamsTokenError::BadClaims)
+    );
     let twice = format!(r#"{{"sub":"alice","sub":"bob","iss":"{iss}","exp":1900000000}}"#);
     let raw = serde_json::value::RawValue::from_string(twice).unwrap();
     let token = sign_hs256(key().reveal().as_bytes(), &json!({"alg": "HS256"}), &raw).unwrap();

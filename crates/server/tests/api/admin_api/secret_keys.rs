@@ -1,10 +1,16 @@
 //! `…/secret-keys`
 
+use std::time::{Duration, Instant};
+
+use domain::instance::SecretKey;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{call, full, read};
-use crate::support::Server;
+use crate::support::{Instance, Server};
+
+/// Far more than a change takes to count.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn one_key_takes_over_from_another() {
@@ -25,10 +31,14 @@ async fn one_key_takes_over_from_another() {
     let fresh = added["secretKey"].as_str().unwrap().to_owned();
     let eventually = async |key: &str, wanted: bool| {
         // Within the half second that an instance is cached for.
+        let deadline = Instant::now() + PATIENCE;
         while works(key).await != wanted {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            assert!(Instant::now() < deadline, "the change never counted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
+    let device = server.fcm_device(&instance, "t").await;
+    server.bind(&instance, &device, "ann").await.ok();
     eventually(&fresh, true).await;
     assert!(works(instance.key.reveal()).await);
 
@@ -43,6 +53,13 @@ async fn one_key_takes_over_from_another() {
     };
     revoke(first).await.ok();
     eventually(instance.key.reveal(), false).await;
+    // Neither is what it signed: with the key before, the same call binds the same user once more.
+    server.bind(&instance, &device, "ann").await.refused(401);
+    let renewed = Instance {
+        id: instance.id,
+        key: SecretKey::parse(&fresh).unwrap(),
+    };
+    server.bind(&renewed, &device, "ann").await.ok();
     revoke(first).await.refused(404);
     let second = added["number"].as_i64().unwrap();
     let (_, why) = revoke(second).await.refused(409);
