@@ -56,3 +56,19 @@ fn set_dumpable(may: bool) -> rustix::io::Result<()> {
         Err(rustix::io::Errno::NOTSUP)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    use super::*;
+
+    #[test]
+    fn both_locks_are_on() {
+        forbid();
+        let seen = (dumpable_behavior(), getrlimit(Resource::Core).current);
+        // Others test in this process, too, and may want to look into it.
+        let _ = set_dumpable(true);
+        assert_eq!(seen, (Ok(DumpableBehavior::NotDumpable), Some(0)));
+    }
+}

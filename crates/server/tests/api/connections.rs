@@ -57,6 +57,38 @@ async fn a_connection_that_never_says_a_word_is_closed() {
 }
 
 #[tokio::test]
+async fn each_wait_has_a_limit_of_its_own() {
+    // A head that has begun is not waited for as long as a connection may idle, nor the other way round.
+    let heads = [
+        ("limits.idle_timeout_secs", "600"),
+        ("limits.header_timeout_secs", "1"),
+    ];
+    let idle = [
+        ("limits.idle_timeout_secs", "1"),
+        ("limits.header_timeout_secs", "600"),
+    ];
+    let half = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
+    for (settings, begun) in [(heads, half), (idle, ""), (idle, "PRI * HT")] {
+        let server = Server::start_with(&settings).await;
+        let mut stream = TcpStream::connect(server.app.local_addr()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(to_the_end(&mut stream).await, "", "{begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limit_is_refused() {
+    let server = Server::start_with(&[("limits.header_bytes_max", "8192")]).await;
+    for (length, status) in [(4000, 200), (9000, 431)] {
+        let mut stream = TcpStream::connect(server.app.local_addr()).await.unwrap();
+        let field = "x".repeat(length);
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {field}\r\n\r\n");
+        let reply = exchange_over(&mut stream, &request).await;
+        assert_eq!(reply.status, status, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_never_comes_is_given_up_with_an_answer() {
     let server = Server::start_with(&[("limits.request_timeout_secs", "1")]).await;
     let instance = server.instance().await;

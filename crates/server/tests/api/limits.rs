@@ -54,6 +54,21 @@ async fn an_instance_publishes_so_often_and_then_is_told_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_counts_like_what_is_sent() {
+    let server = Server::start_with(&[("limits.publishes_per_second_max", "1")]).await;
+    let instance = server.instance().await;
+    let authorization = instance.authorization();
+    let path = format!("/publish_api/v1/instances/{}/publishes", instance.id);
+    let headers = [("Authorization", &*authorization), JSON];
+    let first = server.send(Method::POST, &path, &headers, PUBLISH).await;
+    let id = first.ok().json()["publishId"].as_str().unwrap().to_owned();
+    let replay = format!("{path}/{id}/replay");
+    let refused = server.send(Method::POST, &replay, &headers, "").await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
 async fn deleting_users_has_the_same_rate_of_its_own() {
     let server = Server::start_with(&[("limits.publishes_per_second_max", "2")]).await;
     let instance = server.instance().await;
@@ -99,6 +114,45 @@ async fn an_instance_registers_so_many_devices_in_a_minute() {
     }
     server.clock.set(NOW.after(Duration::from_secs(20)));
     assert_eq!(register(&busy, "d").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_registers_so_many_devices_in_a_minute() {
+    let server = Server::start_with(&[
+        ("limits.registrations_per_address_per_minute_max", "3"),
+        ("proxies.trusted", "127.0.0.0/8"),
+    ])
+    .await;
+    let (one, two) = (server.instance().await, server.instance().await);
+    let register = async |instance: &crate::support::Instance, from: &str, token: &str| {
+        let path = format!("{}/fcm", devices(instance));
+        let body = format!(r#"{{"token":"{token}"}}"#);
+        let headers = [("X-Forwarded-For", from), JSON];
+        server.send(Method::POST, &path, &headers, body).await
+    };
+    // The address counts, whatever the instance.
+    for (instance, token) in [(&one, "a"), (&two, "b"), (&one, "c")] {
+        let taken = register(instance, "192.0.2.1", token).await;
+        assert_eq!(taken.status, 200);
+    }
+    let refused = register(&two, "192.0.2.1", "d").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (429, Some("20"))
+    );
+    assert_eq!(register(&two, "192.0.2.2", "d").await.status, 200);
+    // Of IPv6 the network of one customer.
+    for (from, status) in [
+        ("2001:db8::1", 200),
+        ("2001:db8::2:1", 200),
+        ("2001:db8::3:0:0:1", 200),
+        ("2001:db8::4", 429),
+        ("2001:db8:0:1::1", 200),
+    ] {
+        assert_eq!(register(&one, from, "e").await.status, status, "{from}");
+    }
+    server.clock.set(NOW.after(Duration::from_secs(20)));
+    assert_eq!(register(&two, "192.0.2.1", "d").await.status, 200);
 }
 
 #[tokio::test]
@@ -169,6 +223,19 @@ async fn what_is_nested_too_deep_is_refused_before_it_is_read() {
         "{why}"
     );
     assert_eq!(publish(1500).await.status, 400);
+    let in_lines = async |depth: usize| {
+        let body = format!(
+            "{}\n{{\"user\":\"a\",\"values\":{}}}\n",
+            r#"{"fcm":{"data":{}}}"#,
+            nested(depth)
+        );
+        let path = format!("/publish_api/v1/instances/{}/publishes/users", instance.id);
+        let lines = ("Content-Type", "application/x-ndjson");
+        let headers = [("Authorization", &*instance.authorization()), lines];
+        server.send(Method::POST, &path, &headers, body).await
+    };
+    let (_, why) = in_lines(8).await.refused(400);
+    assert!(why.contains("nested too deep"), "{why}");
     let register = async |depth: usize| {
         let body = format!(r#"{{"token":"t","metadata":{}}}"#, nested(depth));
         server

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::connections::PATIENCE;
-use crate::support::Server;
+use crate::support::{Instance, Server};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -20,6 +20,20 @@ const END_HEADERS: u8 = 4;
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// `:method GET`, `:scheme http`, `:path /`, and `:authority x` written out. RFC 7541 appendix A and section 6.2.
 const REQUEST: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
+
+/// The same with `:method POST`, the path of a registration, and `content-type` of JSON, so that a body is waited for.
+fn upload(instance: &Instance) -> Vec<u8> {
+    let path = format!("/device_api/v1/instances/{}/devices/fcm", instance.id);
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let (path, json) = (text(&path), text("application/json"));
+    [
+        &[0x83, 0x86, 0x04],
+        &*path,
+        &[0x01, 0x01, b'x', 0x0f, 0x10],
+        &json,
+    ]
+    .concat()
+}
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -68,8 +82,59 @@ async fn flood(server: &Server, pieces: impl Iterator<Item = Vec<u8>>) -> Option
     code.expect("the server never ended the connection")
 }
 
+/// What the server allows, of its first frame: the value of a setting (RFC 9113 section 6.5.2).
+async fn setting(server: &Server, wanted: u16) -> Option<u32> {
+    let mut stream = connect(server).await;
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], SETTINGS);
+    let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    stream.read_exact(&mut payload).await.unwrap();
+    payload.chunks(6).find_map(|pair| {
+        let name = u16::from_be_bytes([pair[0], pair[1]]);
+        (name == wanted).then(|| u32::from_be_bytes([pair[2], pair[3], pair[4], pair[5]]))
+    })
+}
+
 async fn is_well(server: &Server) {
     assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused() {
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const MAX_HEADER_LIST_SIZE: u16 = 6;
+    const REFUSED_STREAM: u32 = 7;
+    let server = Server::start_with(&[
+        ("limits.http2_streams_max", "10"),
+        ("limits.header_bytes_max", "9000"),
+    ])
+    .await;
+    assert_eq!(setting(&server, MAX_CONCURRENT_STREAMS).await, Some(10));
+    assert_eq!(setting(&server, MAX_HEADER_LIST_SIZE).await, Some(9000));
+    let upload = upload(&server.instance().await);
+    // Eleven bodies that do not come, from somebody who did not read the settings.
+    let mut stream = connect(&server).await;
+    for number in 0..11_u32 {
+        let head = frame(HEADERS, END_HEADERS, 2 * number + 1, &upload);
+        stream.write_all(&head).await.unwrap();
+    }
+    let refused = async {
+        let mut head = [0; 9];
+        loop {
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut payload).await.unwrap();
+            if head[3] == RST_STREAM {
+                let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                return (of, u32::from_be_bytes(payload.try_into().unwrap()));
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    assert_eq!(refused, (21, REFUSED_STREAM));
+    is_well(&server).await;
 }
 
 #[tokio::test]
