@@ -1,7 +1,7 @@
 //! Bounds what a far side may make us read.
 //!
 //! Streams and connections have windows for bodies, but nothing in HTTP/2 bounds frames that carry none: settings, pings,
-//! resets, window updates. A far side that sends them without end keeps a connection alive and a processor busy for nothing
+//! resets, window updates; and nothing in either HTTP bounds informational answers (1xx). A far side that sends them without end keeps a connection alive and a processor busy for nothing
 //! (CVE-2019-9512, CVE-2019-9515, CVE-2023-44487 and their like). So a connection is given an allowance of bytes, which grows with
 //! each request, far above what any answer needs; when it is used up, the connection ends.
 

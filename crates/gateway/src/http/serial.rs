@@ -1,6 +1,8 @@
 //! HTTP/1.1 for far sides that negotiate no HTTP/2: one request at a time on a connection, which is used again after an
 //! answer that was read whole.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Broken, Connection, Wire};
+use super::metered::{Allowance, Metered};
 use super::{ANSWER_BODY_LENGTH_MAX, ANSWER_HEADERS_LENGTH_MAX, Answer, Context, Failure};
 
 /// The most headers of an answer.
@@ -35,15 +38,23 @@ where
     let mut builder = Builder::new();
     builder.max_headers(HEADERS_MAX);
     builder.max_buf_size(ANSWER_HEADERS_LENGTH_MAX as usize);
+    let allowance = Allowance::default();
+    let io = Metered::new(io, allowance.clone());
     let handshake = builder.handshake(TokioIo::new(io)).await;
     let (sender, driven) = handshake.map_err(|_| Failure::Handshake)?;
     let connection = Arc::new(Connection::new(Wire::Serial(sender), 1, freed));
     let shared = Arc::clone(&connection);
     let context_of_driver = Arc::clone(context);
     context.tasks.spawn(async move {
+        let mut driven = pin!(driven);
+        // Informational answers have no end of their own: hyper reads as many as come before the last one.
+        let moving = poll_fn(|cx| {
+            allowance.of_requests(shared.requests());
+            driven.as_mut().poll(cx)
+        });
         tokio::select! {
             // Ends once the sender is dropped and the last answer is read.
-            _ = driven => {}
+            _ = moving => {}
             () = watch(&shared, &context_of_driver, idle_max) => {}
             () = context_of_driver.cut.cancelled() => {}
         }

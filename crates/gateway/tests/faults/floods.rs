@@ -233,6 +233,13 @@ async fn a_body_of_nothing_without_end_ends_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn informational_answers_without_end_end_the_connection() {
+    // `:status: 103`, and no other answer behind it.
+    let hint = frame(HEADERS, 4, 1, &[0x08, 3, b'1', b'0', b'3']);
+    floods("hints", settings(), Vec::new(), hint).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn games_with_windows_cost_the_far_side_alone() {
     // No window at all for bodies: the request waits, and no longer than a request may.
     floods("no window", setting(4, 0), Vec::new(), Vec::new()).await;

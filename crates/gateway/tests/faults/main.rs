@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod floods;
+mod informational;
 mod leading;
 mod sender;
 mod server;
@@ -99,16 +100,52 @@ async fn an_http_1_answer_without_end_is_cut_off() {
 
 #[tokio::test]
 async fn an_http_1_header_without_end_is_not_read() {
+    // Twice as much as is taken, and then nothing: whoever takes more waits for it until the time is over.
     let server = Server::start(&[b"http/1.1"], |mut io| async move {
         let _ = server::read_request(&mut io).await;
         let _ = io.write_all(b"HTTP/1.1 201 Created\r\nx: ").await;
-        while io.write_all(&[b'x'; 1024]).await.is_ok() {}
+        let _ = io.write_all(&[b'x'; 32 * 1024]).await;
+        let _ = io.read_u8().await;
     })
     .await;
     for way in WAYS {
         let sender = way.of(&gateways(&server, |_| {}));
         let outcome = send(&sender, server.address()).await;
         assert_eq!(outcome, Outcome::retry("connection_lost"), "{way:?}");
+    }
+}
+
+/// What an answer says of its length is no reason to make room for it, or to wait for it longer than for any other.
+#[tokio::test]
+async fn a_length_that_is_too_large_is_not_believed() {
+    for length in ["1099511627776", "9223372036854775807"] {
+        let server = Server::start(&[b"http/1.1"], move |mut io| async move {
+            let _ = server::read_request(&mut io).await;
+            let head = format!("HTTP/1.1 201 Created\r\ncontent-length: {length}\r\n\r\nok");
+            let _ = io.write_all(head.as_bytes()).await;
+            let _ = io.read_u8().await;
+        })
+        .await;
+        let multiplexing = Server::start(&[b"h2"], move |io| {
+            let mut held = Vec::new();
+            serve_h2(io, move |mut respond| {
+                let mut response = created();
+                let headers = response.headers_mut();
+                headers.insert("content-length", length.parse().unwrap());
+                let mut body = respond.send_response(response, false).unwrap();
+                body.send_data(Bytes::from_static(b"ok"), false).unwrap();
+                held.push(body);
+            })
+        })
+        .await;
+        let both = [&server, &multiplexing].map(|server| {
+            join_all(WAYS.map(|way| async move {
+                let sender = way.of(&gateways(server, |_| {}));
+                let outcome = send(&sender, server.address()).await;
+                assert_eq!(outcome, Outcome::Accepted, "{way:?} {length}");
+            }))
+        });
+        join_all(both).await;
     }
 }
 
