@@ -88,6 +88,7 @@ struct RawLimits {
     connections_max: i64,
     connections_per_address_max: i64,
     url_bytes_max: i64,
+    body_bytes_max: i64,
     json_depth_max: i64,
     http2_resets_max: i64,
     publishes_per_second_max: i64,
@@ -425,6 +426,7 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             0,
             1_000_000,
         )?,
+        body_bytes_max: count("limits.body_bytes_max", raw.body_bytes_max, 1024, 1 << 20)?,
         url_bytes_max: count("limits.url_bytes_max", raw.url_bytes_max, 2048, 1 << 16)?,
         // What a value is read with goes no deeper than 127.
         json_depth_max: count("limits.json_depth_max", raw.json_depth_max, 8, 120)?,

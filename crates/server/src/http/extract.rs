@@ -130,11 +130,12 @@ impl<S: Sync> FromRequestParts<S> for JsonContent {
 /// A whole body of at most `MAX` bytes.
 pub(crate) struct Bounded<const MAX: usize>(pub(crate) Bytes);
 
-impl<const MAX: usize, S: Sync> FromRequest<S> for Bounded<MAX> {
+impl<const MAX: usize> FromRequest<Api> for Bounded<MAX> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        read_body(request.into_body(), MAX).await.map(Self)
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let max = MAX.min(api.shared.limits.body_bytes_max);
+        read_body(request.into_body(), max).await.map(Self)
     }
 }
 
@@ -150,7 +151,7 @@ impl<const MAX: usize> FromRequest<Api> for JsonObject<MAX> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         JsonContent::check(request.headers())?;
-        let body = read_body(request.into_body(), MAX).await?;
+        let Bounded(body) = Bounded::<MAX>::from_request(request, api).await?;
         json_depth::check(&body, api.shared.limits.json_depth_max)?;
         serde_json::from_slice(&body)
             .map(|fields| Self(Fields(fields)))

@@ -201,6 +201,24 @@ async fn registrations_at_an_instance_that_is_not_there_cost_nothing() {
 }
 
 #[tokio::test]
+async fn no_body_is_longer_than_the_operator_says() {
+    let server = Server::start_with(&[("limits.body_bytes_max", "2048")]).await;
+    let instance = server.instance().await;
+    let publish = async |length: usize| {
+        let body = format!(
+            r#"{{"users":["a"],"web":{{"data":{{"text":"{}"}}}}}}"#,
+            "x".repeat(length)
+        );
+        let path = format!("/publish_api/v1/instances/{}/publishes/users", instance.id);
+        let headers = [("Authorization", &*instance.authorization()), JSON];
+        server.send(Method::POST, &path, &headers, body).await
+    };
+    assert_eq!(publish(1900).await.status, 200);
+    let (_, why) = publish(2048).await.refused(400);
+    assert!(why.contains("2048"), "{why}");
+}
+
+#[tokio::test]
 async fn what_is_nested_too_deep_is_refused_before_it_is_read() {
     let server = Server::start_with(&[("limits.json_depth_max", "8")]).await;
     let instance = server.instance().await;
