@@ -5,6 +5,7 @@ def all_rows():
     """Every row, in the table's order."""
     from .events import Events
     from .fanout import Fanout
+    from .flood import Flood
     from .intake import Import, Publishes, Registrations
     from .latency import Latency
     from .nodes import Nodes
@@ -13,4 +14,4 @@ def all_rows():
 
     fanouts = [Fanout("apns"), Fanout("fcm"), Fanout("web")]
     intake = [Publishes(), PostgresPublishes(), Nodes()]
-    return [*fanouts, Workers(), *intake, Latency(), Memory(), Registrations(), Events(), Import(), Start()]
+    return [*fanouts, Workers(), *intake, Latency(), Flood(), Memory(), Registrations(), Events(), Import(), Start()]
