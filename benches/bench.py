@@ -26,12 +26,12 @@ class Bench:
         self.target = self.root / os.environ.get("CARGO_TARGET_DIR", "target")
         self.work = self.target / "bench"
         self.binary = Path(options.binary) if options.binary else self.target / "release/heliostat"
-        self.tools = self.work / "cargo/release/bench-tools"
+        self.tools = Path(options.tools) if options.tools else self.work / "cargo/release/bench-tools"
         self.apns_h2 = self.work / "cargo/release/heliostat-bench-apns-h2"
         self.python = self.work / "python/bin/python"
         self.work.mkdir(parents=True, exist_ok=True)
         self.certificates = Certificates(self.work / "certificates")
-        self.receiver = Receiver(self.work / "nginx", self.certificates)
+        self.receiver = Receiver(self.work / "nginx", self.certificates, counts=options.soak)
         self.peers = Peers(self)
 
     def size(self, full, divisor=10):
@@ -60,7 +60,7 @@ class Bench:
 
 def options(names):
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures Heliostat beside its limits.")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the devices: for a look, not for numbers")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the devices, and --soak judges no numbers: for a look")
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"this row; of {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement; medians count")
     parser.add_argument("--profile", action="store_true", help="instead of rows: where the time of deliveries goes, by perf")
@@ -70,6 +70,7 @@ def options(names):
     parser.add_argument("--kills", type=int, default=soak.KILLS, metavar="N", help="how often --soak kills the server in its first third")
     parser.add_argument("--record", action="store_true", help="write the results into docs/PERFORMANCE.md, too")
     parser.add_argument("--binary", metavar="FILE", help="measure this build instead of target/release/heliostat")
+    parser.add_argument("--tools", metavar="FILE", help="another build of benches/tools than that in target/bench")
     return parser.parse_args()
 
 

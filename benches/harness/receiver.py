@@ -22,6 +22,8 @@ error_log {dir}/error.log warn;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
+  log_format status '$status';
+  log_format webhook '$http_webhook_request_id_uuid';
   client_body_temp_path {dir}/body;
   proxy_temp_path {dir}/proxy;
   fastcgi_temp_path {dir}/fastcgi;
@@ -47,7 +49,8 @@ http {{
       default_type application/json;
       return 200 '{{"access_token":"ya29.bench","expires_in":3599,"token_type":"Bearer"}}';
     }}
-    location /wpush/ {{ add_header TTL 3600; return 201; }}
+    location /wpush/ {{ {counted} add_header TTL 3600; return 201; }}
+    location = /webhook {{ access_log {dir}/webhook.log webhook; return 200; }}
   }}
   server {{
     listen 127.0.0.1:{status};
@@ -93,8 +96,10 @@ class Certificates:
 class Receiver:
     """A running nginx."""
 
-    def __init__(self, directory, certificates):
-        self.directory, self.certificates = directory, certificates
+    def __init__(self, directory, certificates, counts=False):
+        """`counts`: whether it is to be asked how many pushes it took, each of which then costs it a line."""
+        self.directory, self.certificates, self.counts = directory, certificates, counts
+        self.webhook_log, self.web_log = directory / "webhook.log", directory / "web.log"
         self.port, self.status_port = processes.free_port(), processes.free_port()
         self.url = f"https://localhost:{self.port}"
         self.root = os.geteuid() == 0
@@ -103,6 +108,8 @@ class Receiver:
     @contextlib.contextmanager
     def running(self):
         self.directory.mkdir(parents=True, exist_ok=True)
+        for log in (self.webhook_log, self.web_log):
+            log.unlink(missing_ok=True)
         configuration = self.directory / "nginx.conf"
         text = CONFIGURATION.format(
             dir=self.directory,
@@ -110,6 +117,7 @@ class Receiver:
             status=self.status_port,
             user="user root;" if self.root else "",
             apple=f"listen {APPLE}:443 ssl http2;" if self.root else "",
+            counted=f"access_log {self.web_log} status;" if self.counts else "",
             certificate=self.certificates.certificate,
             key=self.certificates.key,
         )
@@ -133,3 +141,12 @@ class Receiver:
         """How many requests it has answered, those for this number included."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}/") as answer:
             return int(answer.read().split(b"\n")[2].split()[2])
+
+    def web_pushes(self):
+        """How many Web Push requests it has taken, if it counts them."""
+        with self.web_log.open("rb") as log:
+            return sum(line == b"201\n" for line in log)
+
+    def webhook_requests(self):
+        """The ids of the requests that came for the webhook, as often as they came."""
+        return self.webhook_log.read_text(encoding="ascii").split()

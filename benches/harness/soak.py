@@ -9,23 +9,33 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import threading
 import time
-import urllib.request
+import uuid
 from pathlib import Path
 from statistics import median
 
-from . import database, heliostat, processes
+from . import accounts, database, heliostat, processes
+from .emulators import Emulators
 
-PEAK_SECONDS, DRAIN_SECONDS_MAX = 15, 1200
-# A fault holds for so long, and as long again nothing is wrong.
-FAULT_SECONDS, FAULT_SECONDS_QUICK = 20, 6
+PEAK_SECONDS, PEAK_SECONDS_QUICK, DRAIN_SECONDS_MAX = 15, 5, 1200
+CONNECTIONS = 32
+# How long the load waits before it connects again, as benches/tools/src/soak.rs has it.
+RECONNECT_SECONDS = 0.1
+# A fault holds for so long, and as long again nothing is wrong: in runs of twenty minutes or more, in shorter ones, in quick ones.
+FAULT_SECONDS, FAULT_SECONDS_SHORT, FAULT_SECONDS_QUICK = 20, 6, 2
+LONG_SECONDS = 1200
+# So often there is a fan-out; in quick runs, so that faults meet some.
+FANOUT_SECONDS, FANOUT_SECONDS_QUICK = 5, 2
 # Before this share of the time, caches fill and the server is killed; memory is judged after it.
 WARM_UP_SHARE, KILLS = 1 / 3, 2
 WINDOWS = 10
 MEMORY_GROWTH_MAX, DESCRIPTORS_GROWTH_MAX = 0.05, 8
+# Which share of half of the peak must be reached.
+RATE_SHARE_MIN = 0.9
+QUEUES = ("heliostat_queue_jobs", "heliostat_queue_retries", "heliostat_webhook_requests_waiting")
+RETRIED = re.compile(r'^heliostat_attempts_total\{(?=.*gateway="(\w+)")(?=.*outcome="retry").*\} (\d+)', re.M)
 INTERESTS = ["apns-warm", "fcm-warm", "web-warm"]
 BEGIN, END = "<!-- soak: written by scripts/bench --soak --record -->", "<!-- end of soak -->"
 
@@ -40,38 +50,8 @@ FAULTS = [
     ("FCM drops connections", {"gateway": "fcm", "behaviour": "cut", "times": 50}),
     ("APNs takes requests and never answers", {"gateway": "apns", "behaviour": "hang", "times": 200}),
 ]
-
-
-class Emulators:
-    """`heliostat emulate`, and the way to tell it how to behave."""
-
-    def __init__(self, bench, directory):
-        self.bench, self.directory = bench, directory
-        self.settings = {}
-
-    @contextlib.contextmanager
-    def running(self):
-        (self.directory / "env.sh").unlink(missing_ok=True)
-        command = [self.bench.binary, "emulate", "--out", self.directory]
-        log = self.bench.work / "emulate.log"
-        with open(os.devnull, "wb") as nothing:
-            with processes.running(command, processes.RECEIVER_CORE, dict(os.environ), log, nothing):
-                processes.wait_until("the emulators", self._read)
-                yield self
-
-    def _read(self):
-        with contextlib.suppress(OSError):
-            text = (self.directory / "env.sh").read_text(encoding="utf-8")
-            found = dict(re.findall(r"^(?:export )?(\w+)='?([^'\n]*)'?$", text, re.M))
-            self.settings = found
-            return "EMULATOR_CONTROL_URL" in found and self.control("GET", "gateways") is not None
-        return False
-
-    def control(self, method, path, body=None):
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"{self.settings['EMULATOR_CONTROL_URL']}/{path}", data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.read()
+# What the emulators must have done wrong where every fault holds for long enough to be met by a fan-out.
+EFFECTS = {(gateway, verdict) for gateway in ("apns", "fcm") for verdict in ("server-error", "throttled", "unanswered")}
 
 
 class Soak:
@@ -81,10 +61,18 @@ class Soak:
         self.bench, self.seconds, self.kills = bench, minutes * 60, kills
         self.port = processes.free_port()
         self.process, self.began = None, None
+        self.is_long = self.seconds >= LONG_SECONDS
+        self.span = FAULT_SECONDS if self.is_long else FAULT_SECONDS_QUICK if bench.quick else FAULT_SECONDS_SHORT
         self.samples, self.faults, self.killed = [], {}, 0
         self.ends = {}
-        self.over = threading.Event()
+        # How many connections the load may have tried in vain while the server was down.
+        self.unconnected_max = 0
+        self.over, self.broken = threading.Event(), []
         self.runs = 0
+        self.acknowledged = bench.work / "acknowledged"
+        self.acknowledged.unlink(missing_ok=True)
+        # By platform, what the gateways had refused when the server was started, and the attempts that ended in doubt.
+        self.refused, self.doubtful = {}, {}
 
     # ------------------------------------------------------------------ the server
 
@@ -109,6 +97,8 @@ class Soak:
             "HELIOSTAT_LIMITS_REGISTRATIONS_PER_ADDRESS_PER_MINUTE_MAX": "0",
             "HELIOSTAT_LIMITS_REGISTRATIONS_PER_INSTANCE_PER_MINUTE_MAX": "0",
             "HELIOSTAT_LIMITS_CONNECTIONS_PER_ADDRESS_MAX": "0",
+            # For the judgement.
+            "HELIOSTAT_WEBHOOKS_KEEP_MAX": "1000000",
             "HELIOSTAT_LOG_FILTER": "warn",
         }
 
@@ -120,7 +110,7 @@ class Soak:
         database.heliostat(self.bench, self.path, "credential", "set", "apns", *instance, *key, *ids)
         account = own["EMULATOR_SERVICE_ACCOUNT_FILE"]
         database.heliostat(self.bench, self.path, "credential", "set", "fcm", *instance, "--service-account", account)
-        hook = ["--url", f"{self.bench.receiver.url}/wpush/hook", "--event", "v1.PublishToInterestsAttempt"]
+        hook = ["--url", f"{self.bench.receiver.url}/webhook", "--event", "v1.PublishToInterestsAttempt"]
         database.heliostat(self.bench, self.path, "webhook", "add", *instance, *hook)
         self.environment = self.settings(emulators)
 
@@ -135,6 +125,8 @@ class Soak:
             "--instance", database.INSTANCE, "--secret-key", database.SECRET_KEY, "--users", database.USERS,
             *(word for name in INTERESTS for word in ("--interest", name)),
             "--reported", self.reported, "--payloads", payloads, "--run", self.runs,
+            "--connections", CONNECTIONS, "--fanout-every", FANOUT_SECONDS_QUICK if self.bench.quick else FANOUT_SECONDS,
+            "--acknowledged", self.acknowledged,
         ]
         log = self.bench.work / "load.log"
         out, _ = processes.run(command, processes.RECEIVER_CORE, log=log, seconds_max=seconds + 120)
@@ -152,12 +144,12 @@ class Soak:
             raise processes.Failed(f"publishing: {status} {answer}")
         self.ends["publish 200"] = 1
         self.reported = json.loads(answer)["publishId"]
+        self.acknowledged.write_bytes(uuid.UUID(self.reported.removeprefix("pubid-")).bytes)
 
     def trouble(self, emulators):
         """Switches one fault after the other on and off, until the load is over."""
-        span = FAULT_SECONDS if self.seconds >= 1200 else FAULT_SECONDS_QUICK
         at = 0
-        while not self.over.wait(span):
+        while not self.over.wait(self.span):
             name, behaviour = FAULTS[at % len(FAULTS)]
             at += 1
             self.faults[name] = self.faults.get(name, 0) + 1
@@ -165,7 +157,7 @@ class Soak:
                 self.receivers(signal.SIGSTOP)
             else:
                 emulators.control("PUT", "behaviours", behaviour)
-            self.over.wait(span)
+            self.over.wait(self.span)
             self.receivers(signal.SIGCONT)
             emulators.control("DELETE", "behaviours")
 
@@ -175,16 +167,45 @@ class Soak:
         for child in Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split():
             os.kill(int(child), number)
 
-    def kill_now_and_then(self):
+    def kill_now_and_then(self, emulators):
         """Kills the server while it warms up, as often as was asked for."""
         for number in range(self.kills):
             due = self.began + self.seconds * WARM_UP_SHARE * (number + 1) / (self.kills + 1)
             if self.over.wait(max(due - time.monotonic(), 0)):
                 return
+            self.count_doubts(emulators)
+            began = time.monotonic()
             self.process.kill()
             self.process.wait()
             self.killed += 1
+            _, self.refused = emulators.totals()
             self.start()
+            tries = (time.monotonic() - began) / RECONNECT_SECONDS + 1
+            self.unconnected_max += round(CONNECTIONS * tries)
+
+    def count_doubts(self, emulators):
+        """Counts the attempts of this process that failed without its gateway having refused them."""
+        # The gateways first: of two attempts that fail in between, one that was refused counts as doubtful, and none is missed.
+        _, refused = emulators.totals()
+        status, text = self.server.request("GET", "/metrics")
+        if status != 200:
+            raise processes.Failed(f"/metrics: {status}")
+        for platform, retried in RETRIED.findall(text):
+            known = refused.get(platform, 0) - self.refused.get(platform, 0)
+            self.doubtful[platform] = self.doubtful.get(platform, 0) + max(int(retried) - known, 0)
+
+    def beside(self, work, *given):
+        """Starts what goes on beside the load. What breaks there breaks the run when the load is over."""
+        def guarded():
+            try:
+                work(*given)
+            except Exception as error:
+                self.bench.say(f"soak: {work.__name__} broke: {error!r}")
+                self.broken.append(error)
+
+        thread = threading.Thread(target=guarded)
+        thread.start()
+        return thread
 
     def watch(self):
         """Memory in KiB and open descriptors of the server, once a second."""
@@ -206,14 +227,14 @@ class Soak:
 
     def is_dry(self):
         _, text = self.server.request("GET", "/metrics")
-        return all(f"\n{name} 0\n" in text for name in ("heliostat_queue_jobs", "heliostat_queue_retries"))
+        return all(f"\n{name} 0\n" in text for name in QUEUES)
 
     def run(self):
         with Emulators(self.bench, self.bench.work / "soak-emulators").running() as emulators:
             self.prepare(emulators)
             self.start()
             try:
-                return self.judge(*self.soak(emulators))
+                return self.judge(emulators, *self.soak(emulators))
             finally:
                 self.over.set()
                 self.receivers(signal.SIGCONT)
@@ -223,21 +244,22 @@ class Soak:
 
     def soak(self, emulators):
         self.first_publish()
-        done = self.load(PEAK_SECONDS, 0)
-        peak = done / (PEAK_SECONDS + self.drain())
+        seconds = PEAK_SECONDS_QUICK if self.bench.quick else PEAK_SECONDS
+        done = self.load(seconds, 0)
+        peak = done / (seconds + self.drain())
         self.bench.say(f"soak: {peak:,.0f} requests/s at most; {peak / 2:,.0f} for {self.seconds / 60:g} minutes")
         self.began = time.monotonic()
-        beside = [threading.Thread(target=work, args=given) for work, given in (
-            (self.trouble, (emulators,)), (self.kill_now_and_then, ()), (self.watch, ()))]
-        for thread in beside:
-            thread.start()
+        threads = [self.beside(self.trouble, emulators), self.beside(self.kill_now_and_then, emulators), self.beside(self.watch)]
         try:
             done = self.load(self.seconds, peak / 2)
         finally:
             self.over.set()
-            for thread in beside:
+            for thread in threads:
                 thread.join()
+        if self.broken:
+            raise self.broken[0]
         drained = self.drain()
+        self.count_doubts(emulators)
         self.process.terminate()
         if self.process.wait(processes.STOP_SECONDS) != 0:
             raise processes.Failed("the server did not stop in order")
@@ -262,47 +284,60 @@ class Soak:
         slope /= sum((at - middle) ** 2 for at in range(WINDOWS))
         return slope * (WINDOWS - 1), medians
 
-    def judge(self, peak, rate, drained):
-        (memory, memories), (descriptors, handles) = self.growth(1), self.growth(2)
-        share = memory / memories[0]
-        accounts = self.accounts()
-        answered = self.ends.get("publish 200", 0) + self.ends.get("fanout 200", 0)
-        # What was stored and not answered was in flight when the server was killed or the load's time ended.
-        broken = sum(count for how, count in self.ends.items() if how.startswith(("publish", "fanout")) and how.endswith("broken"))
-        lines = [
-            ("memory", f"{memories[0] / 1024:,.0f} MiB at first, {memories[-1] / 1024:,.0f} at last; {share:+.1%} along the line",
-             abs(share) <= MEMORY_GROWTH_MAX),
-            ("descriptors", f"{handles[0]:.0f} at first, {handles[-1]:.0f} at last", descriptors <= DESCRIPTORS_GROWTH_MAX),
-            ("stuck work", f"{accounts['left']} jobs and retries left {drained:.0f} s after the load", accounts["left"] == 0),
-            ("publishes", f"{answered:,} answered 200, {accounts['stored']:,} stored, {broken:,} broken off",
-             answered <= accounts["stored"] <= answered + broken),
-            ("deliveries", f"{accounts['counted']:,} of {accounts['due']:,}: {accounts['ends']}",
-             accounts["counted"] == accounts["due"] and accounts["wrong"] == 0),
-        ]
+    def judge(self, emulators, peak, rate, drained):
+        lines = [] if self.bench.quick else [*self.growths(), (
+            "rate", f"{rate:,.0f} requests/s of {peak / 2:,.0f} asked for", rate >= RATE_SHARE_MIN * peak / 2)]
+        lines += [self.trials(emulators), self.answers()]
+        lines += accounts.judge(self.path, self.seen(emulators))
+        memories, handles = ([], []) if self.bench.quick else (self.growth(column)[1] for column in (1, 2))
         return {
             "minutes": self.seconds / 60, "peakPerSecond": round(peak), "perSecond": round(rate), "kills": self.killed,
+            "drainedSeconds": round(drained, 1), "acknowledged": self.acknowledged.stat().st_size // accounts.ID.size,
             "faults": self.faults, "ends": self.ends, "memoryKib": memories, "descriptors": handles,
             "lines": [{"what": what, "measured": measured, "met": met} for what, measured, met in lines],
         }
 
-    def accounts(self):
-        """What the database says: every delivery that was due has had an end, publish by publish."""
-        with contextlib.closing(sqlite3.connect(self.path)) as book:
-            def one(sql):
-                return book.execute(sql).fetchone()
+    def growths(self):
+        (memory, memories), (descriptors, handles) = self.growth(1), self.growth(2)
+        share = memory / memories[0]
+        return (
+            ("memory", f"{memories[0] / 1024:,.0f} MiB at first, {memories[-1] / 1024:,.0f} at last; {share:+.1%} along the line",
+             abs(share) <= MEMORY_GROWTH_MAX),
+            ("descriptors", f"{handles[0]:.0f} at first, {handles[-1]:.0f} at last", descriptors <= DESCRIPTORS_GROWTH_MAX),
+        )
 
-            sizes = {name: one("SELECT count(*) FROM subscriptions s JOIN interests i USING (interest) WHERE i.name = '%s'" % name)[0]
-                     for name in INTERESTS}
-            if len(set(sizes.values())) != 1:
-                raise processes.Failed(f"devices are gone: {sizes}")
-            due = "CASE named WHEN 'users' THEN 1 ELSE %d END" % sizes[INTERESTS[0]]
-            counted = "(SELECT coalesce(sum(count), 0) FROM tallies t WHERE t.publish = p.publish)"
-            stored, all_due, all_counted, wrong = one(
-                f"SELECT count(*), sum({due}), sum({counted}), sum({due} <> {counted} OR state <> 'finished') FROM publishes p")
-            left = one("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM retries)")[0]
-            ends = book.execute("SELECT outcome, sum(count) FROM tallies GROUP BY outcome ORDER BY outcome").fetchall()
-        told = ", ".join(f"{count:,} {outcome}" for outcome, count in ends)
-        return {"stored": stored, "due": all_due, "counted": all_counted, "wrong": wrong, "left": left, "ends": told}
+    def trials(self, emulators):
+        """Whether all happened that was to happen: each kill, and in runs that are long enough each fault."""
+        missing = []
+        if self.seconds > 2 * self.span * len(FAULTS):
+            missing += [name for name, _ in FAULTS if name not in self.faults]
+        if self.is_long:
+            missing += [" ".join(effect) for effect in sorted(EFFECTS - emulators.misbehaved())]
+        told = f"{self.killed} kills of {self.kills}, {sum(self.faults.values())} faults; missing: {', '.join(missing) or 'none'}"
+        return "trials", told, self.killed == self.kills and not missing
+
+    def answers(self):
+        """Requests end with 2xx, or because the server was killed: one on each connection, and tries until it was back."""
+        def count(*how):
+            return sum(number for end, number in self.ends.items() if end.endswith(how))
+
+        broken, unconnected = count(" broken"), count(" unconnected")
+        refused = sum(self.ends.values()) - count(" 200", " 204") - broken - unconnected
+        broken_max = self.killed * CONNECTIONS
+        told = (
+            f"{refused:,} not 2xx; {broken:,} broken off of {broken_max:,} and {unconnected:,} not connected of "
+            f"{self.unconnected_max:,} that kills account for"
+        )
+        return "answers", told, refused == 0 and broken <= broken_max and unconnected <= self.unconnected_max
+
+    def seen(self, emulators):
+        """What the load, the gateways and the webhook's receiver saw."""
+        taken, _ = emulators.totals()
+        broken = sum(count for how, count in self.ends.items() if how.startswith(("publish", "fanout")) and how.endswith("broken"))
+        return accounts.Seen(
+            acknowledged=self.acknowledged, interests=INTERESTS, broken=broken, kills=self.killed,
+            accepted=taken | {"web": self.bench.receiver.web_pushes()}, doubtful=self.doubtful,
+            told=self.bench.receiver.webhook_requests())
 
 
 def text(result):

@@ -1,10 +1,14 @@
 //! The load of a soak: publishes, registrations and reports over keep-alive connections, at a steady rate, against a server that
 //! may fail, break off and come back.
 //!
-//! Unlike the other loads it goes on whatever happens, and counts how each request ended.
+//! Unlike the other loads it goes on whatever happens, and counts how each request ended. The ids of publishes that were
+//! acknowledged go to a file, for whoever asks afterwards whether each of them was kept.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -61,6 +65,9 @@ pub(crate) struct Soak {
     /// Told apart in gateway tokens from other runs on the same database.
     #[arg(long, default_value_t = 0)]
     run: u32,
+    /// Where the id of each publish that is answered 200 is added: 16 bytes each, and nothing between them.
+    #[arg(long)]
+    acknowledged: PathBuf,
 }
 
 /// How requests ended: by what was asked and the status, or `broken`.
@@ -73,6 +80,7 @@ struct Shared {
     next: usize,
     fanouts: usize,
     ends: Ends,
+    acknowledged: BufWriter<File>,
 }
 
 impl Soak {
@@ -80,6 +88,11 @@ impl Soak {
         let began = Instant::now();
         let until = began + Duration::from_secs_f64(self.seconds);
         let connections = self.connections;
+        let acknowledged = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.acknowledged)
+            .with_context(|| format!("cannot open {}", self.acknowledged.display()))?;
         let shared = Rc::new(RefCell::new(Shared {
             load: self,
             began,
@@ -87,15 +100,17 @@ impl Soak {
             next: 0,
             fanouts: 0,
             ends: Ends::new(),
+            acknowledged: BufWriter::new(acknowledged),
         }));
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..connections {
             workers.spawn_local(work(Rc::clone(&shared)));
         }
         while let Some(worker) = workers.join_next().await {
-            worker.context("a worker panicked")?;
+            worker.context("a worker panicked")??;
         }
-        let shared = shared.borrow();
+        let mut shared = shared.borrow_mut();
+        shared.acknowledged.flush()?;
         println!(
             "{}",
             json!({"ends": shared.ends, "seconds": began.elapsed().as_secs_f64()})
@@ -110,6 +125,8 @@ struct Ask {
     path: String,
     body: String,
     secret_key: Option<String>,
+    /// Whether its answer names a publish.
+    publishes: bool,
 }
 
 impl Shared {
@@ -155,6 +172,7 @@ impl Shared {
             ),
             body: format!(r#"{{"{audience}":["{name}"],{payloads}"#),
             secret_key: Some(self.load.secret_key.clone()),
+            publishes: true,
         }
     }
 
@@ -182,6 +200,7 @@ impl Shared {
                 self.load.run
             ),
             secret_key: None,
+            publishes: false,
         }
     }
 
@@ -198,7 +217,21 @@ impl Shared {
             path: format!("/reporting_api/v2/instances/{}/events", self.load.instance),
             body: Value::to_string(&event),
             secret_key: None,
+            publishes: false,
         }
+    }
+
+    /// Takes an answer. An error means that the id of a publish could not be written down.
+    fn answered(&mut self, ask: &Ask, status: u16, body: &[u8]) -> std::io::Result<()> {
+        if status == 200 && ask.publishes {
+            let Some(id) = publish_id(body) else {
+                self.ended(ask.what, "200 without an id");
+                return Ok(());
+            };
+            self.acknowledged.write_all(&id)?;
+        }
+        self.ended(ask.what, &status.to_string());
+        Ok(())
     }
 
     fn ended(&mut self, what: &str, how: &str) {
@@ -206,12 +239,28 @@ impl Shared {
     }
 }
 
-async fn work(shared: Rc<RefCell<Shared>>) {
+/// The id of a publish from the answer to it: `{"publishId":"pubid-<UUID>"}`.
+fn publish_id(body: &[u8]) -> Option<[u8; 16]> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once(r#""publishId":"pubid-"#)?;
+    let (id, _) = rest.split_once('"')?;
+    let mut digits = 0;
+    let number =
+        id.chars()
+            .filter(|letter| *letter != '-')
+            .try_fold(0_u128, |number, letter| {
+                digits += 1;
+                Some((number << 4) | u128::from(letter.to_digit(16)?))
+            })?;
+    (digits == 32).then(|| number.to_be_bytes())
+}
+
+async fn work(shared: Rc<RefCell<Shared>>) -> Result<()> {
     let server = shared.borrow().load.server.clone();
     let mut client = None;
     loop {
         let Some((ask, due)) = shared.borrow_mut().take() else {
-            return;
+            return Ok(());
         };
         tokio::time::sleep_until(due.into()).await;
         if client.is_none() {
@@ -229,11 +278,41 @@ async fn work(shared: Rc<RefCell<Shared>>) {
             Some(&ask.body),
         );
         match tokio::time::timeout(ANSWER_WITHIN, sent).await {
-            Ok(Ok((status, _))) => shared.borrow_mut().ended(ask.what, &status.to_string()),
+            Ok(Ok((status, body))) => {
+                let mut shared = shared.borrow_mut();
+                let kept = shared.answered(&ask, status, body);
+                kept.context("cannot write down what was acknowledged")?;
+            }
             _ => {
                 shared.borrow_mut().ended(ask.what, "broken");
                 client = None;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publish_is_read_from_its_answer() {
+        let id = publish_id(br#"{"publishId":"pubid-00112233-4455-6677-8899-aabbccddeeff"}"#);
+        let bytes: Vec<u8> = (0..16).map(|digit| digit * 0x11).collect();
+        assert_eq!(id.map(Vec::from), Some(bytes));
+    }
+
+    #[test]
+    fn what_is_no_publish_is_told_so() {
+        for body in [
+            "",
+            "{}",
+            r#"{"publishId":"pubid-"}"#,
+            r#"{"publishId":"pubid-00112233-4455-6677-8899-aabbccddee"}"#,
+            r#"{"publishId":"pubid-00112233-4455-6677-8899-aabbccddeefff"}"#,
+            r#"{"publishId":"pubid-0011223x-4455-6677-8899-aabbccddeeff"}"#,
+        ] {
+            assert_eq!(publish_id(body.as_bytes()), None, "{body}");
         }
     }
 }
