@@ -177,11 +177,36 @@ impl<'a> Run<'a> {
     }
 
     /// Runs a command and keeps what it says.
-    pub(crate) fn command(&mut self, words: &[&str]) {
+    pub(crate) fn command(&mut self, words: &[&str]) -> String {
         let output = heliostat(&self.env).args(words).output().unwrap();
         let name = format!("heliostat {words:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         self.heap.add(Where::Written, name.clone(), output.stdout);
         self.heap.add(Where::Written, name, output.stderr);
+        said
+    }
+
+    /// The help of a command, and of all that it lists. How many they were.
+    pub(crate) fn help(&mut self, command: &mut Vec<String>) -> usize {
+        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
+        words.push("--help");
+        let said = self.command(&words);
+        let listed = said.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let mut count = 1;
+        for line in listed.take_while(|line| !line.is_empty()) {
+            // What goes on from the line before stands further in.
+            let name = line
+                .strip_prefix("  ")
+                .filter(|rest| !rest.starts_with(' '));
+            if let Some(name) = name.and_then(|rest| rest.split_whitespace().next())
+                && name != "help"
+            {
+                command.push(name.to_owned());
+                count += self.help(command);
+                command.pop();
+            }
+        }
+        count
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
