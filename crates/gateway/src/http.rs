@@ -172,7 +172,9 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     pub(crate) fn new(config: &Config) -> Result<Self, GatewayError> {
         let context = Context {
-            guard: Guard::new(config.outbound_allow.clone()),
+            guard: Guard::new(config.outbound_allow.clone())
+                .excepting_for_webhooks(config.outbound_allow_webhooks.clone())
+                .denying(config.outbound_deny.clone()),
             lookups: resolve::Lookups::new(Arc::clone(&config.resolver)),
             tls: Arc::new(tls::client_config(config.extra_ca_pem.as_deref())?),
             request_timeout: config.request_timeout,
@@ -189,11 +191,11 @@ impl HttpClient {
         })
     }
 
-    /// Another client with the same roots and guard, and connections of its own, that waits no longer than `timeout` and
+    /// Another client with the same roots, and a guard and connections of its own, that waits no longer than `timeout` and
     /// makes at most `connections_max` connections to one destination.
-    pub(crate) fn separate(&self, timeout: Duration, connections_max: usize) -> Self {
+    pub(crate) fn separate(&self, guard: Guard, timeout: Duration, connections_max: usize) -> Self {
         let context = Context {
-            guard: self.context.guard.clone(),
+            guard,
             lookups: self.context.lookups.separate(),
             tls: Arc::clone(&self.context.tls),
             request_timeout: timeout,

@@ -49,6 +49,10 @@ pub struct Config {
     pub extra_ca_pem: Option<Vec<u8>>,
     /// Networks that URLs chosen by others may lead to although they are not public, on any port.
     pub outbound_allow: Vec<ipnet::IpNet>,
+    /// Networks that webhooks alone may lead to besides.
+    pub outbound_allow_webhooks: Vec<ipnet::IpNet>,
+    /// Networks that no URL chosen by others may lead to, though they are public or allowed.
+    pub outbound_deny: Vec<ipnet::IpNet>,
     /// Whom a push service may turn to, `mailto:…` or `https:…`; empty for nobody. RFC 8292 section 2.1 asks for it, and
     /// Apple refuses tokens without.
     pub vapid_contact: String,
@@ -74,6 +78,8 @@ impl Default for Config {
             fcm_url: "https://fcm.googleapis.com".into(),
             extra_ca_pem: None,
             outbound_allow: Vec::new(),
+            outbound_allow_webhooks: Vec::new(),
+            outbound_deny: Vec::new(),
             vapid_contact: String::new(),
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
@@ -152,13 +158,19 @@ impl Gateways {
             return Err(GatewayError::Contact(contact));
         }
         let connections_max = config.connections_per_host_max.max(1);
-        let tokens = http.separate(config.request_timeout, connections_max);
+        let guard = http.guard().clone();
+        let guard_of_webhooks = guard.of_webhooks();
+        let tokens = http.separate(guard, config.request_timeout, connections_max);
         let inner = Inner {
             apns: apns::Registry::new(production, sandbox),
             fcm: fcm::Registry::new(fcm, tokens.clone()),
             web: webpush::Registry::new(contact.into()),
             tokens,
-            webhooks: http.separate(config.webhook_timeout, POSTS_PER_WEBHOOK_MAX),
+            webhooks: http.separate(
+                guard_of_webhooks,
+                config.webhook_timeout,
+                POSTS_PER_WEBHOOK_MAX,
+            ),
             http,
             clock,
             shelf: OnceLock::new(),

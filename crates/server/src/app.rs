@@ -378,6 +378,8 @@ pub(crate) fn gateway_config(outbound: &Outbound) -> gateway::Config {
         fcm_url: outbound.fcm_url.as_str().trim_end_matches('/').to_owned(),
         extra_ca_pem: outbound.extra_ca_pem.clone(),
         outbound_allow: outbound.allow.clone(),
+        outbound_allow_webhooks: outbound.allow_webhooks.clone(),
+        outbound_deny: outbound.deny.clone(),
         vapid_contact: outbound
             .vapid_contact
             .clone()

@@ -163,6 +163,10 @@ pub struct Outbound {
     pub extra_ca_pem: Option<Vec<u8>>,
     /// Networks that Web Push endpoints and webhooks may be in although they are not public.
     pub allow: Vec<IpNet>,
+    /// Networks that webhooks alone may be in besides.
+    pub allow_webhooks: Vec<IpNet>,
+    /// Networks that neither may be in, whatever else holds for them.
+    pub deny: Vec<IpNet>,
     /// How long a call may take.
     pub request_timeout: Duration,
     /// How long connecting may take.

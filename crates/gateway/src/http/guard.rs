@@ -38,16 +38,44 @@ pub enum Refused {
     Address,
 }
 
-/// The rules, with the operator's exceptions.
+/// The rules, with what the operator excepts and what the operator denies.
 #[derive(Clone, Default)]
 pub struct Guard {
     allow: Vec<IpNet>,
+    allow_webhooks: Vec<IpNet>,
+    deny: Vec<IpNet>,
 }
 
 impl Guard {
     /// A guard that lets through public addresses, and those in `allow` on any port.
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow }
+        Self {
+            allow,
+            ..Self::default()
+        }
+    }
+
+    /// The same, but that webhooks may lead to these networks as well.
+    #[must_use]
+    pub fn excepting_for_webhooks(mut self, networks: Vec<IpNet>) -> Self {
+        self.allow_webhooks = networks;
+        self
+    }
+
+    /// The same, but that nothing may lead to these networks, whatever else is said of them.
+    #[must_use]
+    pub fn denying(mut self, networks: Vec<IpNet>) -> Self {
+        self.deny = networks;
+        self
+    }
+
+    /// The guard of webhooks alone: what is excepted for them is excepted.
+    pub(crate) fn of_webhooks(&self) -> Self {
+        Self {
+            allow: [&*self.allow, &*self.allow_webhooks].concat(),
+            allow_webhooks: Vec::new(),
+            deny: self.deny.clone(),
+        }
     }
 
     /// Checks the form of a URL, and its address where that is written out. Asks no name server, so a name that passes may
@@ -65,10 +93,11 @@ impl Guard {
     /// # Errors
     /// The first rule that the URL breaks.
     pub fn check_webhook(&self, url: &str) -> Result<(), Refused> {
-        self.check_webhook_parsed(&Url::parse(url).map_err(|_| Refused::NotUrl)?)
+        let guard = self.of_webhooks();
+        guard.check_webhook_parsed(&Url::parse(url).map_err(|_| Refused::NotUrl)?)
     }
 
-    /// The same for a URL that was parsed already.
+    /// The same for a URL that was parsed already, by the guard of webhooks.
     pub(crate) fn check_webhook_parsed(&self, url: &Url) -> Result<(), Refused> {
         if url.scheme() != "http" {
             return self.check_parsed(url);
@@ -132,7 +161,7 @@ impl Guard {
         if self.is_excepted(address.ip()) {
             return Ok(());
         }
-        if !is_public(address.ip()) {
+        if !is_public(address.ip()) || self.is_denied(address.ip()) {
             return Err(Refused::Address);
         }
         if address.port() == HTTPS_PORT {
@@ -142,18 +171,31 @@ impl Guard {
         }
     }
 
-    /// An IPv4-mapped address is excepted with the IPv4 address it stands for: connecting to it connects there.
     fn is_excepted(&self, address: IpAddr) -> bool {
-        let canonical = address.to_canonical();
-        self.allow
-            .iter()
-            .any(|network| network.contains(&address) || network.contains(&canonical))
+        !self.is_denied(address) && is_in(&self.allow, address)
     }
+
+    fn is_denied(&self, address: IpAddr) -> bool {
+        is_in(&self.deny, address)
+    }
+}
+
+/// An IPv4-mapped address is where the IPv4 address is that it stands for: connecting to it connects there.
+fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    let canonical = address.to_canonical();
+    networks
+        .iter()
+        .any(|network| network.contains(&address) || network.contains(&canonical))
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Guard({} exceptions)", self.allow.len())
+        let exceptions = self.allow.len() + self.allow_webhooks.len();
+        write!(
+            f,
+            "Guard({exceptions} exceptions, {} denied)",
+            self.deny.len()
+        )
     }
 }
 

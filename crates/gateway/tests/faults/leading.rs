@@ -233,3 +233,45 @@ async fn no_compression_is_asked_for_or_undone() {
         );
     }
 }
+
+/// At a connection, as at registration: what is excepted for webhooks is closed to whoever subscribes.
+#[tokio::test]
+async fn an_exception_for_webhooks_lets_no_delivery_in() {
+    let (server, connections) = counting().await;
+    let named = Told::new(&[&["127.0.0.1"]]);
+    let gateways = gateways(&server, |config| {
+        config.outbound_allow_webhooks = std::mem::take(&mut config.outbound_allow);
+        config.resolver = Arc::<Told>::clone(&named);
+    });
+    let push = Way::Push.of(&gateways);
+    let refused = Outcome::rejected("endpoint_not_allowed");
+    assert_eq!(send(&push, server.address()).await, refused);
+    assert_eq!(push.send_to("push.test").await, refused);
+    assert_eq!(named.asked(), 1, "a name passes until it is looked up");
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    let webhook = Way::Webhook.of(&gateways);
+    assert_eq!(send(&webhook, server.address()).await, Outcome::Accepted);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_is_denied_is_not_connected_to_though_it_is_allowed() {
+    let (server, connections) = counting().await;
+    for answer in ["127.0.0.1", "::ffff:127.0.0.1"] {
+        for way in WAYS {
+            let told = Told::new(&[&[answer]]);
+            let resolver = Arc::clone(&told);
+            let sender = way.of(&gateways(&server, |config| {
+                config.outbound_deny = vec!["127.0.0.1/32".parse().unwrap()];
+                config.resolver = resolver;
+            }));
+            for to in ["push.test".to_owned(), server.address().ip().to_string()] {
+                let to = format!("{to}:{}", server.address().port());
+                let outcome = sender.send_to(&to).await;
+                assert_ne!(outcome.kind(), OutcomeKind::Accepted, "{way:?} {to}");
+            }
+            assert_eq!(told.asked(), 1, "{way:?} {answer}");
+        }
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+}

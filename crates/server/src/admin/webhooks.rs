@@ -151,7 +151,7 @@ fn url(typed: &str, guard: &Guard) -> Result<WebhookUrl, AdminError> {
     let refused = |error| {
         AdminError::field(
             "url",
-            format!("{error}; the setting outbound.allow makes exceptions"),
+            format!("{error}; the setting outbound.allow_webhooks makes exceptions"),
         )
     };
     guard.check_webhook(url.as_str()).map_err(refused)?;

@@ -45,7 +45,7 @@ pub(crate) enum WebhookCommand {
 pub(crate) struct Add {
     #[command(flatten)]
     instance: InstanceOption,
-    /// Where requests go: https, or http inside the networks of the setting outbound.allow.
+    /// Where requests go: https, or http inside the networks of the setting outbound.allow_webhooks.
     #[arg(long, value_name = "URL")]
     url: String,
     /// What requests are signed with; `-` reads it from standard input; random if not given.

@@ -76,6 +76,8 @@ struct RawWebPush {
 struct RawOutbound {
     ca_file: String,
     allow: Vec<String>,
+    allow_webhooks: Vec<String>,
+    deny: Vec<String>,
     request_timeout_secs: i64,
     connect_timeout_secs: i64,
     connections_per_host_max: i64,
@@ -295,6 +297,8 @@ fn outbound(raw: &RawConfig, public_url: Option<&str>) -> Result<Outbound, Confi
             .map(|path| read_ca(Path::new(path)))
             .transpose()?,
         allow: networks("outbound.allow", &own.allow)?,
+        allow_webhooks: networks("outbound.allow_webhooks", &own.allow_webhooks)?,
+        deny: networks("outbound.deny", &own.deny)?,
         request_timeout: timeout("outbound.request_timeout_secs", own.request_timeout_secs)?,
         connect_timeout: timeout("outbound.connect_timeout_secs", own.connect_timeout_secs)?,
         webhook_timeout: secs(

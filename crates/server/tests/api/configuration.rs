@@ -200,6 +200,12 @@ const WRONG_VALUES: &[(&str, &str, &str)] = &[
         "`outbound.allow`",
     ),
     (
+        "HELIOSTAT_OUTBOUND_ALLOW_WEBHOOKS",
+        "10.0.0.0/33",
+        "`outbound.allow_webhooks`",
+    ),
+    ("HELIOSTAT_OUTBOUND_DENY", "10.0.0.1", "`outbound.deny`"),
+    (
         "HELIOSTAT_OUTBOUND_CA_FILE",
         "/nowhere/ca.pem",
         "/nowhere/ca.pem",

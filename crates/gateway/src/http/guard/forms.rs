@@ -21,7 +21,7 @@ const fn fine(form: &'static str, host: &'static str) -> Row {
 }
 
 /// Addresses in their usual spelling, by the block they are of.
-const BLOCKS: [Row; 56] = [
+const BLOCKS: [Row; 59] = [
     not_public("this network", "0.0.0.0"),
     not_public("this network, its last", "0.255.255.255"),
     not_public("private, RFC 1918", "10.0.0.1"),
@@ -36,6 +36,9 @@ const BLOCKS: [Row; 56] = [
     not_public("loopback", "127.0.0.1"),
     not_public("loopback, its last", "127.255.255.255"),
     not_public("link-local: metadata of clouds", "169.254.169.254"),
+    not_public("Azure's wire server", "168.63.129.16"),
+    fine("just before Azure's wire server", "168.63.129.15"),
+    fine("just behind Azure's wire server", "168.63.129.17"),
     not_public("protocol assignments", "192.0.0.1"),
     not_public("protocol assignments: DS-Lite", "192.0.0.2"),
     not_public("documentation 1", "192.0.2.1"),
@@ -206,6 +209,69 @@ fn an_exception_for_one_form_is_none_for_another() {
         let url = format!("https://{host}/");
         assert_eq!(guard.check_url(&url), expected, "{form}");
     }
+}
+
+/// Addresses that the table has for public, and that lead inside all the same.
+#[test]
+fn what_the_operator_denies_is_refused_whatever_else_is_allowed() {
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let guard = Guard::new(networks(&["10.0.0.0/8", "64:ff9b::/96"]))
+        .excepting_for_webhooks(networks(&["127.0.0.0/8"]))
+        .denying(networks(&[
+            "2001:db7:1::/48",
+            "203.0.114.0/24",
+            "10.9.0.0/16",
+            "127.0.0.1/32",
+            "2001:4860:64::/96",
+            "64:ff9b::a00:0/104",
+        ]));
+    for (form, host, expected) in [
+        not_public("a server inside with a global address", "[2001:db7:1::5]"),
+        fine("its neighbour", "[2001:db7:2::5]"),
+        not_public("a block of one's own, IPv4", "203.0.114.7"),
+        not_public(
+            "NAT64 with a prefix of the network's",
+            "[2001:4860:64::a00:1]",
+        ),
+        not_public("a part of what is allowed", "10.9.0.1"),
+        not_public("the same, IPv4-mapped", "[::ffff:10.9.0.1]"),
+        fine("the rest of what is allowed", "10.8.0.1:8443"),
+        not_public("NAT64 of a private address", "[64:ff9b::10.1.2.3]"),
+        fine("NAT64 of a public address", "[64:ff9b::8.8.8.8]"),
+        not_public("a part of what is allowed for webhooks", "127.0.0.1"),
+    ] {
+        let url = format!("https://{host}/");
+        assert_eq!(guard.check_url(&url), expected, "{form}");
+        assert_eq!(guard.check_webhook(&url), expected, "{form}");
+    }
+    for host in ["10.9.0.1", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+        let plain = guard.check_webhook(&format!("http://{host}/"));
+        assert_eq!(plain, Err(Refused::NotHttps), "{host}");
+    }
+    assert_eq!(guard.check_webhook("http://127.0.0.2/"), Ok(()));
+}
+
+#[test]
+fn an_exception_for_webhooks_is_none_for_push_endpoints() {
+    let guard = Guard::new(vec!["10.1.0.0/16".parse().unwrap()])
+        .excepting_for_webhooks(vec!["10.2.0.0/16".parse().unwrap()]);
+    for url in ["https://10.2.0.1/", "https://10.2.0.1:8443/"] {
+        assert_eq!(guard.check_url(url), Err(Refused::Address), "{url}");
+        assert_eq!(guard.check_webhook(url), Ok(()), "{url}");
+    }
+    assert_eq!(guard.check_webhook("http://10.2.0.1/"), Ok(()));
+    for url in ["https://10.1.0.1/", "https://10.1.0.1:8443/"] {
+        assert_eq!(guard.check_url(url), Ok(()), "{url}");
+        assert_eq!(guard.check_webhook(url), Ok(()), "{url}");
+    }
+    let other = "https://10.3.0.1/";
+    assert_eq!(guard.check_webhook(other), Err(Refused::Address));
+    // A name's port is nothing to except for whoever has no exceptions.
+    let webhooks_alone =
+        Guard::default().excepting_for_webhooks(vec!["10.2.0.0/16".parse().unwrap()]);
+    let named = "https://push.example:8443/";
+    assert_eq!(webhooks_alone.check_url(named), Err(Refused::Port));
+    assert_eq!(webhooks_alone.check_webhook(named), Ok(()));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn url(value: &str) -> Markup {
         div.field {
             label for="url" { "URL of the receiver" }
             input id="url" name="url" type="url" value=(value) required placeholder="https://app.example.com/pushes" spellcheck="false" autocapitalize="none" aria-describedby="url-hint";
-            p.hint id="url-hint" { "https, and in the public internet; the setting " code { "outbound.allow" } " makes exceptions." }
+            p.hint id="url-hint" { "https, and in the public internet; the setting " code { "outbound.allow_webhooks" } " makes exceptions." }
         }
     }
 }

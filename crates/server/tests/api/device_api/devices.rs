@@ -275,6 +275,32 @@ async fn a_browser_registers_with_its_subscription() {
 }
 
 #[tokio::test]
+async fn an_exception_for_webhooks_admits_no_subscription() {
+    let server = Server::start_with(&[
+        ("outbound.allow_webhooks", "127.0.0.0/8"),
+        ("outbound.deny", "8.8.8.0/24,127.0.0.9/32"),
+    ])
+    .await;
+    let instance = server.instance().await;
+    let path = format!("{}/web", devices(&instance));
+    for endpoint in [
+        "https://127.0.0.1/a",
+        "https://127.0.0.1:8443/a",
+        "https://8.8.8.8/a",
+    ] {
+        let body = json!({"token": web_token(endpoint)}).to_string();
+        server.post(&path, &body).await.refused(400);
+    }
+    let body = json!({"token": web_token("https://8.8.4.4/a")}).to_string();
+    server.post(&path, &body).await.ok();
+    let guard = server.app.instances().guard();
+    assert!(guard.check_webhook("http://127.0.0.1:8080/").is_ok());
+    for denied in ["http://127.0.0.9:8080/", "https://8.8.8.8/"] {
+        assert!(guard.check_webhook(denied).is_err(), "{denied}");
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_that_leads_inside_is_refused_without_a_reason() {
     let server = Server::start().await;
     let instance = server.instance().await;
