@@ -3,6 +3,8 @@
 //! Migrations go forward only. Those that a file lacks are applied in one transaction, under the write lock, so that two
 //! processes that start together do it once. A file of a newer schema, or of another program, is left alone.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,11 +43,22 @@ const JOURNAL_SIZE_MAX: i64 = 64 << 20;
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS_MAX: usize = 200;
 
+/// Makes a file that is not there, for its owner alone: gateway tokens, users and payloads are in it. SQLite gives its log and
+/// index the same mode. One that is there has the mode that somebody gave it. SQLite tells why a file cannot be made.
+fn make_private(path: &Path) {
+    if !path.exists() {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        drop(options.mode(0o600).open(path));
+    }
+}
+
 /// The connection that writes, on a database of the present schema.
 pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_private(path);
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     refuse_foreign(&connection)?;

@@ -1,6 +1,7 @@
 //! Files that are opened: new, again, of a newer schema, of others, damaged; and by several at once.
 
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::device::{DeviceId, Platform};
@@ -143,6 +144,28 @@ async fn a_closed_store_says_so_and_leaves_one_file() {
     }
     let files = std::fs::read_dir(folder.folder.path()).unwrap().count();
     assert_eq!(files, 1, "no log is left beside the file");
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Whatever files are made with otherwise, and however the server is started.
+#[tokio::test]
+async fn a_new_database_is_for_its_owner_alone() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    for extension in ["db", "db-wal", "db-shm"] {
+        let path = folder.path().with_extension(extension);
+        assert_eq!(mode(&path), 0o600, "{extension}");
+    }
+    store.close().await;
+    // Who gave it to a group meant it.
+    let shared = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(folder.path(), shared).unwrap();
+    folder.open().await.close().await;
+    assert_eq!(mode(&folder.path()), 0o640);
 }
 
 #[tokio::test]
