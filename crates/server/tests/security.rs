@@ -27,22 +27,90 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a function of this name is a test that runs: its attributes say so, and do not say that it is passed over.
+fn is_test(source: &str, name: &str) -> bool {
+    let called = format!("fn {name}(");
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let found = lines.iter().enumerate().filter(|(_, line)| {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        line.starts_with(&called)
+    });
+    found.into_iter().any(|(at, _)| {
+        // Attributes and comments stand right above, behind an empty line or the end of something else.
+        let above = lines[..at].iter().rev();
+        let header: Vec<&str> = above
+            .take_while(|line| !line.is_empty() && !line.ends_with(['{', '}', ';']))
+            .copied()
+            .collect();
+        let has = |start: &str| header.iter().any(|line| line.starts_with(start));
+        (has("#[test]") || has("#[tokio::test")) && !has("#[ignore")
+    })
+}
+
+/// Whether the suite that every backend passes has a test of this name.
+fn is_of_suite(list: &str, source: &str, name: &str) -> bool {
+    let is_listed = list
+        .lines()
+        .any(|line| line.trim().trim_end_matches([',', ';']) == name);
+    is_listed && source.contains(&format!("pub async fn {name}(store: Arc<dyn Store>"))
+}
+
 #[test]
 fn every_test_that_the_threat_model_names_exists() {
-    let document = fs::read_to_string(format!("{ROOT}/docs/SECURITY.md")).unwrap();
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let document = read(&Path::new(ROOT).join("docs/SECURITY.md"));
     let named = named(&document);
     assert!(named.len() > 30, "the tables are not read: {named:?}");
+    let store = Path::new(ROOT).join("crates/store/src");
     let mut files = Vec::new();
+    sources(&store.join("conformance"), &mut files);
+    let suite: String = files.iter().map(|file| read(file)).collect();
+    let list = read(&store.join("conformance.rs"));
+    files.clear();
     sources(&Path::new(ROOT).join("crates"), &mut files);
-    let text: String = files
-        .iter()
-        .map(|file| fs::read_to_string(file).unwrap())
-        .collect();
-    let missing: Vec<_> = named
-        .iter()
-        .filter(|name| !text.contains(&format!("fn {name}(")))
-        .collect();
+    let texts: Vec<String> = files.iter().map(|file| read(file)).collect();
+    let is_there = |name: &str| {
+        is_of_suite(&list, &suite, name) || texts.iter().any(|text| is_test(text, name))
+    };
+    let missing: Vec<_> = named.iter().filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "there are no such tests: {missing:?}");
+}
+
+#[test]
+fn what_only_looks_like_a_test_is_none() {
+    let source = r#"
+        #[test]
+        fn plain() {}
+        #[tokio::test(flavor = "multi_thread")]
+        #[expect(
+            clippy::panic,
+            reason = "a test"
+        )]
+        async fn with_attributes() {}
+
+        #[test]
+        #[ignore = "slow"]
+        fn passed_over() {}
+
+        #[test]
+        fn other() {
+            fn within() {}
+        }
+        fn helper() {}
+        // fn told_of() {}
+    "#;
+    assert!(is_test(source, "plain") && is_test(source, "with_attributes"));
+    for name in ["passed_over", "within", "helper", "told_of", "lain", "pla"] {
+        assert!(!is_test(source, name), "{name}");
+    }
+    let list = "            devices:\n                listed,\n                last;\n";
+    let suite =
+        "pub async fn listed(store: Arc<dyn Store>) {}\npub async fn last(store: Arc<dyn Store>) {}
+        pub async fn unlisted(store: Arc<dyn Store>) {}";
+    assert!(is_of_suite(list, suite, "listed") && is_of_suite(list, suite, "last"));
+    for name in ["unlisted", "list", "devices"] {
+        assert!(!is_of_suite(list, suite, name), "{name}");
+    }
 }
 
 #[test]
