@@ -13,7 +13,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use rand::RngExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::PostgresSettings;
@@ -90,9 +90,13 @@ impl Devices {
     /// Waits for one of the connections that devices may use, as long as for any connection.
     async fn admit(&self) -> Result<Admitted<'_>, StoreError> {
         let admitted = admit(&self.admitted)?;
+        Ok(Admitted(admitted, Some(self.connection().await?)))
+    }
+
+    async fn connection(&self) -> Result<SemaphorePermit<'_>, StoreError> {
         let connection = tokio::time::timeout(self.wait_timeout, self.connections.acquire());
         match connection.await {
-            Ok(Ok(connection)) => Ok(Admitted(admitted, Some(connection))),
+            Ok(Ok(connection)) => Ok(connection),
             // Nobody closes it; there is nothing to wait for if somebody did.
             Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
         }
@@ -255,7 +259,7 @@ impl Sessions {
 
     /// For groups of calls, which have a task for all of them.
     pub(super) fn lane(&self) -> Lane {
-        Lane(Arc::clone(&self.shared))
+        Lane(Arc::clone(&self.shared), self.asker)
     }
 
     /// Carries something out to the end; whether the store is still open.
@@ -275,8 +279,8 @@ impl Sessions {
     }
 }
 
-/// Does groups of calls, one after the other.
-pub(super) struct Lane(Arc<Shared>);
+/// Does groups of calls, one after the other, each on a connection that those who ask may use.
+pub(super) struct Lane(Arc<Shared>, Asker);
 
 impl Lane {
     /// Does a group in one transaction and tells each call what became of it. Where one statement of it fails, it is not known
@@ -287,6 +291,13 @@ impl Lane {
         work: Work<Vec<A>, Vec<Result<T, StoreError>>>,
     ) {
         let count = calls.len();
+        let _connection = match self.1 {
+            Asker::Own => None,
+            Asker::Devices => match self.0.devices.connection().await {
+                Ok(connection) => Some(connection),
+                Err(busy) => return tell(group::share(busy.into(), count), told),
+            },
+        };
         let answers = match self.0.done(BEGIN, &calls, work).await {
             Ok(answers) => answers,
             Err(fault) if count > 1 && fault.is_of_statement() => {
@@ -299,10 +310,14 @@ impl Lane {
             }
             Err(fault) => group::share(fault, count),
         };
-        for (answer, told) in answers.into_iter().zip(told) {
-            // Who does not wait any more is not told.
-            drop(told.send(answer));
-        }
+        tell(answers, told);
+    }
+}
+
+fn tell<T>(answers: Vec<Result<T, StoreError>>, told: Vec<oneshot::Sender<Result<T, StoreError>>>) {
+    for (answer, told) in answers.into_iter().zip(told) {
+        // Who does not wait any more is not told.
+        drop(told.send(answer));
     }
 }
 

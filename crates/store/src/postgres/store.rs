@@ -103,11 +103,11 @@ impl Store for PostgresStore {
         instance: InstanceId,
         id: DeviceId,
         user: UserId,
-        devices_max: u32,
+        most: u32,
         now: Timestamp,
     ) -> Result<Bound, StoreError> {
-        call!(self.write(instance, id, user, devices_max, now), |s| {
-            users::bind(s, *instance, *id, user, *devices_max, *now)
+        call!(self.for_devices.write(instance, id, user, most, now), |s| {
+            users::bind(s, *instance, *id, user, *most, *now)
         })
     }
 
@@ -402,7 +402,7 @@ impl Store for PostgresStore {
     }
 
     async fn record_events(&self, events: Vec<Event>) -> Result<Vec<Recorded>, StoreError> {
-        self.reporting.run(&self.sessions, events).await
+        self.reporting.run(&self.for_devices, events).await
     }
 
     async fn queue_depth(&self, now: Timestamp) -> Result<QueueDepth, StoreError> {
