@@ -36,3 +36,11 @@ impl From<FromSqlError> for StoreError {
 pub(super) fn unavailable(what: impl Into<String>) -> StoreError {
     StoreError::Unavailable(what.into().into())
 }
+
+/// Whether an error says how things stand, and not that something went wrong.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::UnknownInstance | StoreError::InstanceExists | StoreError::InstanceFull
+    )
+}

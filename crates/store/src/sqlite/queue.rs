@@ -2,7 +2,7 @@
 //!
 //! Callers never wait: a full queue refuses at once. Threads sleep until something comes. Once closed, it takes nothing
 //! more, and hands out what it has before it tells the threads to end. It has two lanes, so that what strangers may ask for
-//! neither fills the queue for the rest nor makes a group long that the rest waits for.
+//! neither fills the queue for the rest, nor memory, nor makes a group long that the rest waits for.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,14 @@ pub(super) enum Refused {
 pub(super) enum Lane {
     /// Whoever has proved something, and what the server does by itself: publishes, deliveries, administration.
     Own,
-    /// What devices ask for, which anybody can in any number.
-    Devices,
+    /// What devices ask for, which anybody can in any number, and how many names it comes with.
+    Devices { names: usize },
 }
 
 /// Devices get one part in so many of a group, whether others wait or not, and of the queue.
 const DEVICES_SHARE: usize = 4;
+/// How many names may wait with what devices ask for: some 20 MB at their longest. Most of what devices ask for has none.
+const DEVICES_NAMES_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -38,7 +40,9 @@ pub(super) struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     own: VecDeque<T>,
-    devices: VecDeque<T>,
+    /// With how many names each has, and all of them have.
+    devices: VecDeque<(usize, T)>,
+    names: usize,
     closed: bool,
 }
 
@@ -53,6 +57,7 @@ impl<T> Queue<T> {
         let state = State {
             own: VecDeque::new(),
             devices: VecDeque::new(),
+            names: 0,
             closed: false,
         };
         Self {
@@ -73,17 +78,18 @@ impl<T> Queue<T> {
         if state.closed {
             return Err(Refused::Closed);
         }
-        let (items, most) = match lane {
-            Lane::Own => (&mut state.own, self.length_max),
-            Lane::Devices => {
-                let most = self.length_max.div_ceil(DEVICES_SHARE);
-                (&mut state.devices, most)
+        match lane {
+            Lane::Own if state.own.len() >= self.length_max => return Err(Refused::Full),
+            Lane::Own => state.own.push_back(item),
+            Lane::Devices { names } => {
+                let is_full = state.devices.len() >= self.length_max.div_ceil(DEVICES_SHARE);
+                if is_full || names > DEVICES_NAMES_MAX.saturating_sub(state.names) {
+                    return Err(Refused::Full);
+                }
+                state.names += names;
+                state.devices.push_back((names, item));
             }
-        };
-        if items.len() >= most {
-            return Err(Refused::Full);
         }
-        items.push_back(item);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -107,9 +113,23 @@ impl<T> Queue<T> {
         // Even a group of one comes round to devices.
         let room = max.saturating_sub(devices).max(1);
         let own = state.own.len().min(room);
+        let mut freed = 0;
         group.extend(state.own.drain(..own));
-        group.extend(state.devices.drain(..devices));
+        for (names, item) in state.devices.drain(..devices) {
+            freed += names;
+            group.push(item);
+        }
+        state.names -= freed;
         true
+    }
+
+    /// Takes back what was taken for devices and not begun, to be the first to be taken again.
+    pub(super) fn put_back(&self, devices: impl DoubleEndedIterator<Item = (usize, T)>) {
+        let mut state = self.lock();
+        for (names, item) in devices.rev() {
+            state.names += names;
+            state.devices.push_front((names, item));
+        }
     }
 
     pub(super) fn close(&self) {
@@ -146,7 +166,8 @@ mod tests {
     #[test]
     fn devices_fill_their_own_lane_alone_and_wait_in_no_one_s_way() {
         let queue = Queue::new(8);
-        while queue.push(Lane::Devices, "device").is_ok() {}
+        const DEVICES: Lane = Lane::Devices { names: 0 };
+        while queue.push(DEVICES, "device").is_ok() {}
         assert_eq!(queue.len(), 2);
         for _ in 0..8 {
             assert_eq!(queue.push(Lane::Own, "own"), Ok(()));
@@ -160,10 +181,30 @@ mod tests {
         // Alone, they make no long group either.
         let queue = Queue::new(4000);
         for _ in 0..1000 {
-            assert_eq!(queue.push(Lane::Devices, "device"), Ok(()));
+            assert_eq!(queue.push(DEVICES, "device"), Ok(()));
         }
         group.clear();
         assert!(queue.take(&mut group, 100));
         assert_eq!(group.len(), 25);
+    }
+
+    #[test]
+    fn names_have_a_bound_and_what_is_put_back_comes_first() {
+        let queue = Queue::new(100);
+        let push = |names, item| queue.push(Lane::Devices { names }, item);
+        assert_eq!(push(DEVICES_NAMES_MAX - 1, 1), Ok(()));
+        assert_eq!(push(2, 2), Err(Refused::Full));
+        assert_eq!(push(1, 2), Ok(()));
+        assert_eq!(push(0, 3), Ok(()));
+        let mut group = Vec::new();
+        assert!(queue.take(&mut group, 100));
+        assert_eq!(group, [1, 2, 3]);
+        assert_eq!(push(DEVICES_NAMES_MAX, 4), Ok(()));
+        queue.put_back([(1, 2), (0, 3)].into_iter());
+        assert_eq!(push(1, 5), Err(Refused::Full), "what is put back counts");
+        group.clear();
+        assert!(queue.take(&mut group, 100));
+        assert_eq!(group, [2, 3, 4]);
+        assert_eq!(push(DEVICES_NAMES_MAX, 5), Ok(()));
     }
 }

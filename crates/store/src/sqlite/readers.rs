@@ -71,7 +71,7 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.run_in(Lane::Devices, work).await
+        self.run_in(Lane::Devices { names: 0 }, work).await
     }
 
     async fn run_in<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>

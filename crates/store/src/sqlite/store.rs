@@ -88,7 +88,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Bound, StoreError> {
         self.writer
-            .run(move |c| users::bind(c, instance, id, &user, devices_max, now))
+            .run_for_devices(move |c| users::bind(c, instance, id, &user, devices_max, now))
             .await
     }
 
@@ -117,9 +117,9 @@ impl Store for SqliteStore {
         interests: Vec<InterestName>,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        self.writer
-            .run_for_devices(move |c| interests::set(c, instance, id, &interests, now))
-            .await
+        let names = interests.len();
+        let set = move |c: &_| interests::set(c, instance, id, &interests, now);
+        self.writer.run_with_names(names, set).await
     }
 
     async fn add_interest(

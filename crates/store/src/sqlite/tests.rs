@@ -8,6 +8,7 @@ mod migrating;
 mod moving;
 mod opening;
 mod plans;
+mod shares;
 mod succession;
 mod writing;
 

@@ -3,7 +3,11 @@
 //!
 //! A commit to disk costs about as much as a thousand small changes, so whatever arrives while one commit is under way
 //! shares the next. An operation that fails, or panics, undoes itself alone: its group is then run again, each operation
-//! behind a savepoint of its own. If the commit fails, every operation of the group failed.
+//! behind a savepoint of its own. One that is refused before it changed anything has nothing to undo. If the commit fails,
+//! every operation of the group failed.
+//!
+//! How long a group takes is the time that a publish waits for. What devices ask for comes last in it, and has a share of
+//! its work that is measured while it is done; what is beyond that goes back into the queue.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,13 +21,16 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::SqliteSettings;
-use super::error::unavailable;
+use super::error::{is_refusal, unavailable};
 use super::queue::{Lane, Queue, Refused};
 use super::schema;
 use crate::StoreError;
 
 /// After how many commits the size of the log is looked at.
 const COMMITS_PER_LOOK: u64 = 64;
+/// From how much work on, in names that came and rows that were changed, nothing more of devices is begun in a group. One
+/// request comes with some thousand names at most, and changes a few rows for each.
+const DEVICES_WORK_MAX: u64 = 5_000;
 /// How long all writing waits for those who read, for the sake of the log's size.
 const LOG_WAIT_MAX: Duration = Duration::from_millis(250);
 
@@ -34,6 +41,8 @@ pub struct WriterStatistics {
     pub commits: u64,
     /// Operations that were part of them.
     pub operations: u64,
+    /// Groups that were done again, since one of their operations failed.
+    pub repeated: u64,
     /// Operations that wait now.
     pub waiting: usize,
 }
@@ -42,6 +51,7 @@ pub struct WriterStatistics {
 struct Counters {
     commits: AtomicU64,
     operations: AtomicU64,
+    repeated: AtomicU64,
 }
 
 /// Hands operations to the writing thread.
@@ -78,7 +88,9 @@ impl From<rusqlite::Error> for Lost {
 
 /// Something to be done within a transaction, and somebody who waits for its answer.
 trait Operation: Send + std::fmt::Debug {
-    /// Whether it succeeded; if not, what it wrote is undone. May be run again, when what it wrote was undone.
+    /// Whose it is.
+    fn lane(&self) -> Lane;
+    /// Whether what it wrote may stay; if not, it is undone. May be run again, when what it wrote was undone.
     fn run(&mut self, connection: &Connection) -> bool;
     /// It panicked.
     fn panicked(&mut self);
@@ -87,6 +99,7 @@ trait Operation: Send + std::fmt::Debug {
 }
 
 struct Task<T, F> {
+    lane: Lane,
     work: F,
     result: Result<T, StoreError>,
     caller: oneshot::Sender<Result<T, StoreError>>,
@@ -103,9 +116,17 @@ where
     T: Send,
     F: Fn(&Connection) -> Result<T, StoreError> + Send,
 {
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
     fn run(&mut self, connection: &Connection) -> bool {
+        let before = connection.total_changes();
         self.result = (self.work)(connection);
-        self.result.is_ok()
+        match &self.result {
+            Ok(_) => true,
+            Err(error) => is_refusal(error) && connection.total_changes() == before,
+        }
     }
 
     fn panicked(&mut self) {
@@ -115,6 +136,8 @@ where
     fn answer(self: Box<Self>, group: Result<(), &Lost>) {
         let answer = match (self.result, group) {
             (Ok(_), Err(lost)) => Err(lost.to_error()),
+            // What was looked at may have been written by the same group.
+            (Err(error), Err(lost)) if is_refusal(&error) => Err(lost.to_error()),
             (result, _) => result,
         };
         // A caller who went away does not want to know.
@@ -131,7 +154,6 @@ impl Writer {
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let queue = Arc::new(Queue::new(settings.queue_length));
         let counters = Arc::new(Counters::default());
-        let (own_queue, own_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let log = Log {
@@ -139,17 +161,16 @@ impl Writer {
             size_max: settings.log_size_max,
             next_try: Cell::default(),
         };
+        let worker = Worker {
+            connection,
+            queue: Arc::clone(&queue),
+            counters: Arc::clone(&counters),
+            group_max: settings.group_max,
+            log,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || {
-                run(
-                    &connection,
-                    &own_queue,
-                    &own_counters,
-                    settings.group_max,
-                    &log,
-                );
-            })
+            .spawn(move || worker.run())
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         Ok((Self { queue, counters }, thread))
     }
@@ -170,7 +191,16 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.run_in(Lane::Devices, work).await
+        self.run_in(Lane::Devices { names: 0 }, work).await
+    }
+
+    /// [`Writer::run_for_devices`] for what comes with so many names.
+    pub(super) async fn run_with_names<T, F>(&self, names: usize, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_in(Lane::Devices { names }, work).await
     }
 
     async fn run_in<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
@@ -180,6 +210,7 @@ impl Writer {
     {
         let (caller, answer) = oneshot::channel();
         let task = Task {
+            lane,
             work,
             result: Err(unavailable("the operation was not run")),
             caller,
@@ -199,6 +230,7 @@ impl Writer {
         WriterStatistics {
             commits: self.counters.commits.load(Ordering::Relaxed),
             operations: self.counters.operations.load(Ordering::Relaxed),
+            repeated: self.counters.repeated.load(Ordering::Relaxed),
             waiting: self.queue.len(),
         }
     }
@@ -240,38 +272,133 @@ fn begin_log_anew(connection: &Connection) -> Result<(), rusqlite::Error> {
     cut
 }
 
-fn run(
-    connection: &Connection,
-    queue: &Queue<Box<dyn Operation>>,
-    counters: &Counters,
-    group_max: usize,
-    log: &Log,
-) {
-    let mut group = Vec::new();
-    while queue.take(&mut group, group_max) {
-        let committed = apply(connection, &mut group);
-        if let Err(lost) = &committed {
-            if !connection.is_autocommit() {
-                // Nothing can be done if this fails too: the next BEGIN will, and tell its callers.
-                let _ = connection.execute_batch("ROLLBACK");
-            }
-            let (Lost::Unavailable(why), operations) = (lost, group.len()) else {
-                answer(&mut group, &committed);
-                continue;
-            };
-            tracing::error!(error = %why, operations, "a transaction failed");
-        } else {
-            let commits = counters.commits.fetch_add(1, Ordering::Relaxed);
-            if commits.is_multiple_of(COMMITS_PER_LOOK) {
-                log.keep_small(connection);
-            }
-            let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
-            counters.operations.fetch_add(operations, Ordering::Relaxed);
-        }
-        answer(&mut group, &committed);
+/// What of a group's work devices have had.
+#[derive(Default)]
+struct Share {
+    names: u64,
+    /// How many rows had been changed before the first of them.
+    changes_before: Option<u64>,
+}
+
+impl Share {
+    /// Whether the next operation may be begun.
+    fn admits(&mut self, connection: &Connection, lane: Lane) -> bool {
+        let Lane::Devices { names } = lane else {
+            return true;
+        };
+        let changes = connection.total_changes();
+        let before = *self.changes_before.get_or_insert(changes);
+        let admits = self.names.saturating_add(changes - before) < DEVICES_WORK_MAX;
+        self.names = (self.names).saturating_add(u64::try_from(names).unwrap_or(u64::MAX));
+        admits
     }
-    // The log is left empty, so that the file alone is the database. Whoever else has it open may prevent that.
-    let _ = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/// What the thread has.
+struct Worker {
+    connection: Connection,
+    queue: Arc<Queue<Box<dyn Operation>>>,
+    counters: Arc<Counters>,
+    group_max: usize,
+    log: Log,
+}
+
+impl Worker {
+    fn run(&self) {
+        let mut group = Vec::new();
+        while self.queue.take(&mut group, self.group_max) {
+            let committed = self.apply(&mut group);
+            if let Err(lost) = &committed {
+                if !self.connection.is_autocommit() {
+                    // Nothing can be done if this fails too: the next BEGIN will, and tell its callers.
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                }
+                let (Lost::Unavailable(why), operations) = (lost, group.len()) else {
+                    answer(&mut group, &committed);
+                    continue;
+                };
+                tracing::error!(error = %why, operations, "a transaction failed");
+            } else {
+                let commits = self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                if commits.is_multiple_of(COMMITS_PER_LOOK) {
+                    self.log.keep_small(&self.connection);
+                }
+                let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
+                let counted = &self.counters.operations;
+                counted.fetch_add(operations, Ordering::Relaxed);
+            }
+            answer(&mut group, &committed);
+        }
+        // The log is left empty, so that the file alone is the database. Whoever else has it open may prevent that.
+        let _ = self
+            .connection
+            .execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// Runs a group in one transaction. What devices have no share for any more is not in it afterwards.
+    fn apply(&self, group: &mut Vec<Box<dyn Operation>>) -> Result<(), Lost> {
+        let connection = &self.connection;
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let mut share = Share::default();
+        let mut done = 0;
+        // Almost always all of them succeed, and then none of them needs a savepoint, for which SQLite would keep a copy of
+        // each page that an operation touches.
+        while let Some(operation) = group.get_mut(done)
+            && share.admits(connection, operation.lane())
+        {
+            let may_stay = attempt(connection, operation.as_mut());
+            check_open(connection)?;
+            if !may_stay {
+                execute(connection, "ROLLBACK")?;
+                if group.len() == 1 {
+                    return Ok(());
+                }
+                self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+                return self.apply_each(group);
+            }
+            done += 1;
+        }
+        self.put_back(group, done);
+        execute(connection, "COMMIT")?;
+        Ok(())
+    }
+
+    /// The same for a group in which an operation fails, so that those that succeed are written.
+    fn apply_each(&self, group: &mut Vec<Box<dyn Operation>>) -> Result<(), Lost> {
+        let connection = &self.connection;
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let mut share = Share::default();
+        let mut done = 0;
+        while let Some(operation) = group.get_mut(done)
+            && share.admits(connection, operation.lane())
+        {
+            execute(connection, "SAVEPOINT operation")?;
+            let may_stay = attempt(connection, operation.as_mut());
+            check_open(connection)?;
+            if !may_stay {
+                execute(connection, "ROLLBACK TO operation")?;
+            }
+            execute(connection, "RELEASE operation")?;
+            done += 1;
+        }
+        self.put_back(group, done);
+        execute(connection, "COMMIT")?;
+        Ok(())
+    }
+
+    fn put_back(&self, group: &mut Vec<Box<dyn Operation>>, done: usize) {
+        if done == group.len() {
+            return;
+        }
+        let rest = group.drain(done..).map(|operation| {
+            let names = match operation.lane() {
+                Lane::Devices { names } => names,
+                Lane::Own => 0,
+            };
+            (names, operation)
+        });
+        self.queue.put_back(rest);
+    }
 }
 
 fn answer(group: &mut Vec<Box<dyn Operation>>, committed: &Result<(), Lost>) {
@@ -282,42 +409,6 @@ fn answer(group: &mut Vec<Box<dyn Operation>>, committed: &Result<(), Lost>) {
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
-}
-
-/// Runs a group in one transaction.
-fn apply(connection: &Connection, group: &mut [Box<dyn Operation>]) -> Result<(), Lost> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    // Almost always all of them succeed, and then none of them needs a savepoint, for which SQLite would keep a copy of each
-    // page that an operation touches.
-    for operation in group.iter_mut() {
-        let succeeded = attempt(connection, operation.as_mut());
-        check_open(connection)?;
-        if !succeeded {
-            execute(connection, "ROLLBACK")?;
-            return match group {
-                [_alone] => Ok(()),
-                _ => apply_each(connection, group),
-            };
-        }
-    }
-    execute(connection, "COMMIT")?;
-    Ok(())
-}
-
-/// The same for a group in which an operation fails, so that those that succeed are written.
-fn apply_each(connection: &Connection, group: &mut [Box<dyn Operation>]) -> Result<(), Lost> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    for operation in group {
-        execute(connection, "SAVEPOINT operation")?;
-        let succeeded = attempt(connection, operation.as_mut());
-        check_open(connection)?;
-        if !succeeded {
-            execute(connection, "ROLLBACK TO operation")?;
-        }
-        execute(connection, "RELEASE operation")?;
-    }
-    execute(connection, "COMMIT")?;
-    Ok(())
 }
 
 /// A full disk and the like make SQLite roll back on its own, which undoes what the others of the group wrote.
@@ -333,7 +424,7 @@ fn check_open(connection: &Connection) -> Result<(), Lost> {
 fn attempt(connection: &Connection, operation: &mut dyn Operation) -> bool {
     // The connection is sound after a panic: the savepoint is rolled back, statements reset themselves when dropped.
     match catch_unwind(AssertUnwindSafe(|| operation.run(connection))) {
-        Ok(succeeded) => succeeded,
+        Ok(may_stay) => may_stay,
         Err(_) => {
             tracing::error!("an operation of the store panicked");
             operation.panicked();

@@ -16,7 +16,7 @@ use crate::{Store as _, StoreError};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps the writer busy with one operation until the sender is dropped.
-async fn hold(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
+pub(super) async fn hold(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
     let begun = Arc::new(Notify::new());
     let has_begun = Arc::clone(&begun);
@@ -35,7 +35,7 @@ async fn hold(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
     release
 }
 
-async fn until_waiting(store: &SqliteStore, operations: usize) {
+pub(super) async fn until_waiting(store: &SqliteStore, operations: usize) {
     let wait = async {
         while store.statistics().waiting < operations {
             tokio::task::yield_now().await;
@@ -45,7 +45,7 @@ async fn until_waiting(store: &SqliteStore, operations: usize) {
 }
 
 /// A device row of the one instance, written by hand.
-fn insert(connection: &Connection, identity: &str) -> Result<(), StoreError> {
+pub(super) fn insert(connection: &Connection, identity: &str) -> Result<(), StoreError> {
     connection.execute(
         "INSERT INTO devices (instance, id, platform, identity, metadata, created_at, registered_at)
          VALUES (1, randomblob(16), 'fcm', ?1, '{}', 0, 0)",
@@ -54,7 +54,7 @@ fn insert(connection: &Connection, identity: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn count(store: &SqliteStore) -> i64 {
+pub(super) async fn count(store: &SqliteStore) -> i64 {
     let work = |connection: &Connection| {
         Ok(connection.query_row("SELECT count(*) FROM devices", [], |row| row.get(0))?)
     };
