@@ -180,18 +180,16 @@ pub async fn a_changed_token_saves_the_device(store: Arc<dyn Store>) {
 
 pub async fn changed_keys_save_the_device(store: Arc<dyn Store>) {
     let (instance, id, job, recipient) = one_device(&store, Platform::Web).await;
-    let again = store
-        .register_device(
-            registration(instance, web_token(1, 9)),
-            DeviceId::random(Platform::Web),
-            None,
-            at(5),
-        )
-        .await
-        .unwrap();
-    assert_eq!(again.id, id);
+    let set = store.set_gateway_token(instance, id, web_token(1, 9), at(5));
+    assert_eq!(set.await.unwrap(), Changed::Done);
     finish_job(&store, &job, dead(&recipient, None)).await;
     assert!(store.device(instance, id).await.unwrap().is_some());
+    // So it is with another browser at the endpoint.
+    let (instance, id, job, recipient) = one_device(&store, Platform::Web).await;
+    let other = device(&store, instance, web_token(1, 9)).await;
+    assert_ne!(other, id);
+    finish_job(&store, &job, dead(&recipient, None)).await;
+    assert!(store.device(instance, other).await.unwrap().is_some());
 }
 
 pub async fn a_later_registration_saves_the_device(store: Arc<dyn Store>) {
@@ -207,25 +205,32 @@ pub async fn a_later_registration_saves_the_device(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn an_environment_is_remembered(store: Arc<dyn Store>) {
-    let (instance, id, job, recipient) = one_device(&store, Platform::Apns).await;
+/// A device that was found in the sandbox, and a job for it.
+async fn one_in_the_sandbox(store: &Arc<dyn Store>) -> (InstanceId, DeviceId, Job) {
+    let (instance, id, job, recipient) = one_device(store, Platform::Apns).await;
     assert_eq!(recipient.environment, ApnsEnvironment::Production);
     let settlement = Settlement {
         environments: vec![(recipient.device, ApnsEnvironment::Sandbox)],
         ..Settlement::default()
     };
-    finish_job(&store, &job, settlement).await;
-    let job = job_for(&store, instance, Platform::Apns).await;
+    finish_job(store, &job, settlement).await;
+    let job = job_for(store, instance, Platform::Apns).await;
     assert_eq!(
-        all_of(&store, &job, 1).await[0].environment,
+        all_of(store, &job, 1).await[0].environment,
         ApnsEnvironment::Sandbox
     );
+    (instance, id, job)
+}
+
+pub async fn an_environment_is_remembered(store: Arc<dyn Store>) {
     // Registering the same token again says nothing of the environment; another token is tried anew.
+    let (instance, id, job) = one_in_the_sandbox(&store).await;
     assert_eq!(device(&store, instance, token(Platform::Apns, 1)).await, id);
     assert_eq!(
         all_of(&store, &job, 1).await[0].environment,
         ApnsEnvironment::Sandbox
     );
+    let (instance, id, job) = one_in_the_sandbox(&store).await;
     let set = store
         .set_gateway_token(instance, id, token(Platform::Apns, 2), at(5))
         .await

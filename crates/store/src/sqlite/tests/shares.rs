@@ -19,11 +19,11 @@ use crate::{Store as _, StoreError};
 const HEAVY: usize = 2_000;
 
 fn names(of: usize, count: usize) -> Vec<InterestName> {
-    let name = |number| InterestName::parse(&format!("{of}-{number}")).unwrap();
+    let name = |number| InterestName::parse(format!("{of}-{number}")).unwrap();
     (0..count).map(name).collect()
 }
 
-/// Sets the interests of each device at the same time; how many requests wait then.
+/// Sets the interests of each device in one group with whatever waits.
 async fn set_all(
     store: &Arc<SqliteStore>,
     instance: InstanceId,
@@ -79,10 +79,11 @@ async fn many_names_of_devices_make_no_group_long() {
         let before = store.statistics().commits;
         let set = set_all(&store, instance, sets(from, count)).await;
         let own = Arc::clone(&store);
-        let published = tokio::spawn(async move { publish(&own).await });
+        let mut published = JoinSet::new();
+        published.spawn(async move { publish(&own).await });
         until_waiting(&store, devices.len() + 1).await;
         drop(release);
-        let at_publish = published.await.unwrap();
+        let at_publish = published.join_next().await.unwrap().unwrap();
         assert_eq!(at_publish - before, 1, "behind the one that held up alone");
         assert_eq!(set.join_all().await, [Changed::Done; 4]);
         let groups_were = store.statistics().commits - before - 1;
@@ -109,7 +110,8 @@ async fn a_failure_beside_many_names_makes_no_group_long_either() {
     let release = hold(&store).await;
     let before = store.statistics();
     let own = Arc::clone(&store);
-    let failing = tokio::spawn(async move {
+    let mut failing = JoinSet::new();
+    failing.spawn(async move {
         let work = |c: &rusqlite::Connection| {
             insert(c, "undone")?;
             Err::<(), _>(StoreError::InstanceFull)
@@ -130,7 +132,7 @@ async fn a_failure_beside_many_names_makes_no_group_long_either() {
     }
     drop(release);
     assert!(matches!(
-        failing.await.unwrap(),
+        failing.join_next().await.unwrap().unwrap(),
         Err(StoreError::InstanceFull)
     ));
     assert_eq!(set.join_all().await, [Changed::Done; 2]);
@@ -217,9 +219,10 @@ async fn names_beyond_what_may_wait_are_refused_and_few_are_not() {
     assert!(matches!(more, Err(StoreError::Busy)), "{more:?}");
     // A device that asks for nothing much gets its turn.
     let own = Arc::clone(&store);
-    let light = tokio::spawn(async move { own.delete_device(instance, device).await });
+    let mut light = JoinSet::new();
+    light.spawn(async move { own.delete_device(instance, device).await });
     until_waiting(&store, 21).await;
     drop(release);
     assert_eq!(set.join_all().await, [Changed::Done; 20]);
-    assert!(light.await.unwrap().unwrap());
+    assert!(light.join_next().await.unwrap().unwrap().unwrap());
 }
