@@ -113,9 +113,14 @@ pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Vault), Star
 /// master key, since what is sealed stays sealed.
 pub async fn open_moving(config: &Config) -> Result<Arc<dyn Moving>, StartError> {
     let opened: Result<Arc<dyn Moving>, StoreError> = match &config.database {
-        Database::Sqlite(path) => SqliteStore::open(path, SqliteSettings::default())
-            .await
-            .map(|store| Arc::new(store) as _),
+        Database::Sqlite(path) => {
+            let settings = SqliteSettings {
+                accept_lost_log: config.accept_lost_log,
+                ..SqliteSettings::default()
+            };
+            let opened = SqliteStore::open(path, settings).await;
+            opened.map(|store| Arc::new(store) as _)
+        }
         Database::Postgres(url) => PostgresStore::open(url, config.postgres)
             .await
             .map(|store| Arc::new(store) as _),

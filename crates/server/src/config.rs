@@ -254,6 +254,8 @@ pub struct Config {
     pub database: Database,
     /// Connections to PostgreSQL, where everything is kept there.
     pub postgres: PostgresSettings,
+    /// Whether to go on with a SQLite database that has lost its log; a flag of one start, no setting.
+    pub accept_lost_log: bool,
     /// What this node does.
     pub roles: Roles,
     /// A server that commands go to in place of the database.

@@ -21,6 +21,7 @@ mod devices;
 mod error;
 mod events;
 mod export;
+mod files;
 mod forget;
 mod import;
 mod insights;
@@ -29,7 +30,9 @@ mod interests;
 mod jobs;
 mod keys;
 mod lists;
+mod log;
 mod lookup;
+mod mark;
 mod moving;
 mod people;
 mod prune;
@@ -58,6 +61,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use files::Files;
+use log::Guard;
+use mark::Mark;
 use readers::Readers;
 use writer::Writer;
 pub use writer::WriterStatistics;
@@ -84,6 +90,8 @@ pub struct SqliteSettings {
     pub log_size_max: u64,
     /// Publishes kept in memory for the jobs and retries that need them.
     pub publishes_cached: usize,
+    /// Whether to go on with a database whose log is gone, if every page and index of it is sound. What the log held is lost.
+    pub accept_lost_log: bool,
 }
 
 impl Default for SqliteSettings {
@@ -96,6 +104,7 @@ impl Default for SqliteSettings {
             reader_cache_kib: 16 * 1024,
             log_size_max: 256 << 20,
             publishes_cached: 1024,
+            accept_lost_log: false,
         }
     }
 }
@@ -125,7 +134,8 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] if the file cannot be opened or written; [`StoreError::Corrupt`] if it is no database, one
-    /// of another program, or one of a newer Heliostat; none of these is changed.
+    /// of another program, or one of a newer Heliostat; none of these is changed. A database that was not closed in good order
+    /// and has lost its log since is [`StoreError::Unavailable`], unless the settings accept that.
     pub async fn open(path: &Path, settings: SqliteSettings) -> Result<Self, StoreError> {
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || Self::open_blocking(path, settings))
@@ -134,14 +144,17 @@ impl SqliteStore {
     }
 
     fn open_blocking(path: PathBuf, settings: SqliteSettings) -> Result<Self, StoreError> {
-        let connection = schema::open_writer(&path, settings.writer_cache_kib)?;
+        let mark = Mark::take(&path)?;
+        mark.refuse_missing(settings.accept_lost_log)?;
+        let connection = schema::open_writer(&path, settings.writer_cache_kib, &mark)?;
+        let files = Files::opened(&path)?;
         let (readers, mut threads) = Readers::start(
             &path,
             settings.readers,
             settings.queue_length,
             settings.reader_cache_kib,
         )?;
-        let (writer, thread) = Writer::start(connection, &path, settings)?;
+        let (writer, thread) = Writer::start(connection, Guard { files, mark }, settings)?;
         threads.push(thread);
         Ok(Self {
             path,

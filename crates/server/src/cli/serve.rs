@@ -31,13 +31,17 @@ pub(crate) struct Serve {
     /// Any other setting of config.default.toml by its path, such as retention.publishes_days=7; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
+    /// Go on with a SQLite database whose write-ahead log was deleted after a crash, if its pages and indexes are sound. What
+    /// the log held is lost; docs/OPERATIONS.md says more.
+    #[arg(long)]
+    accept_lost_log: bool,
     #[command(flatten)]
     settings: Settings,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = self.settings.load_with(Overrides {
+        let mut config = self.settings.load_with(Overrides {
             listen: self.listen,
             public_url: self.public_url,
             roles: self.roles,
@@ -45,6 +49,7 @@ impl Serve {
             others: self.set,
             ..Overrides::default()
         })?;
+        config.accept_lost_log = self.accept_lost_log;
         telemetry::init(&config.log)
             .map_err(|error| Failure::new(format!("the log cannot be set up: {error}")))?;
         if let Some(line) = dumps::settle(config.core_dumps) {

@@ -190,6 +190,7 @@ pub(super) fn check(
             within("shutdown.grace_secs", raw.shutdown.grace_secs, 0, 3600)?,
         )?,
         core_dumps: raw.core_dumps,
+        accept_lost_log: false,
         worker_threads: usize::try_from(threads).ok().filter(|threads| *threads > 0),
         postgres: database::postgres(&raw.postgres)?,
         database,

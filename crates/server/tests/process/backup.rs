@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::program::{Server, until};
-use crate::stage::{Plot, Stage};
+use crate::stage::{INSTANCE, Plot, Stage};
 
 const PLOT: Plot = Plot {
     devices: 200,
@@ -44,7 +44,7 @@ fn board_passengers(stage: &Stage) {
         "import",
         "devices",
         "--instance",
-        crate::stage::INSTANCE,
+        INSTANCE,
         file.to_str().unwrap(),
     ]);
 }
@@ -91,6 +91,22 @@ async fn what_was_answered_before_a_copy_under_load_is_in_it_and_is_delivered() 
     stage.settled(&server).await;
     for publish in &before {
         assert!(stage.receipts.devices(publish) >= PLOT.devices, "{publish}");
+        // The receipts are of both servers. What the database of the copy has come to is of what it held, and of what followed.
+        let show = [
+            "publishes",
+            "show",
+            "--instance",
+            INSTANCE,
+            publish,
+            "--json",
+        ];
+        let told: Value = serde_json::from_str(&stage.manage(&show)).unwrap();
+        let tallies = told["tallies"].as_array().unwrap().iter();
+        let accepted: u64 = tallies
+            .filter(|tally| tally["outcome"] == "accepted")
+            .map(|tally| tally["count"].as_u64().unwrap())
+            .sum();
+        assert!(accepted >= PLOT.devices as u64, "{told}");
     }
     assert!(
         stage.receipts.copies() > delivered,

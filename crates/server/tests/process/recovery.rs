@@ -173,6 +173,17 @@ impl Disk {
         }
     }
 
+    /// Leaves so many bytes.
+    fn fill_but(&self, left: u64) {
+        self.fill();
+        let file = File::options()
+            .write(true)
+            .open(self.path("filler"))
+            .unwrap();
+        let filled = file.metadata().unwrap().len();
+        file.set_len(filled.checked_sub(left).unwrap()).unwrap();
+    }
+
     fn free(&self) {
         std::fs::remove_file(self.path("filler")).unwrap();
     }
@@ -210,7 +221,7 @@ impl Faults {
             .create_new(true)
             .open(folder.path().join("faults"))
             .unwrap();
-        file.write_all_at(&[0; 16], 0).unwrap();
+        file.write_all_at(&[0; 24], 0).unwrap();
         Self { folder, file }
     }
 
@@ -228,6 +239,11 @@ impl Faults {
     /// What writing to the database ends with from now on; 0 is well.
     fn writes_end_with(&self, errno: i64) {
         self.file.write_all_at(&errno.to_ne_bytes(), 0).unwrap();
+    }
+
+    /// What forcing the database to disk ends with from now on; 0 is well.
+    fn syncs_end_with(&self, errno: i64) {
+        self.file.write_all_at(&errno.to_ne_bytes(), 16).unwrap();
     }
 
     /// How far the wall clock is from the right time, in hours.

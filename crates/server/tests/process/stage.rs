@@ -126,9 +126,13 @@ impl Stage {
 
     /// Starts a server on the same database.
     pub(crate) async fn serve(&self) -> Server {
-        let command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        self.serve_as(&["serve", "--listen", "127.0.0.1:0"]).await
+    }
+
+    /// The same with other words.
+    pub(crate) async fn serve_as(&self, words: &[&str]) -> Server {
         let log = self.directory.path().join("server.log");
-        Server::start_as(command, &log, &self.http).await
+        Server::start_as(self.command(words), &log, &self.http).await
     }
 
     /// Runs a command that manages, on the same database. What it printed.

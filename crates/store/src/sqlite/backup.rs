@@ -26,7 +26,8 @@ pub use error::BackupError;
 pub use proof::Proof;
 pub use restore::{Opens, Restore};
 
-use super::schema;
+use super::files::{beside, folder_of};
+use super::{mark, schema};
 use error::{cannot_read, cannot_write, foreign};
 
 /// Pages that are copied in one go, between two looks at the clock: 1 MiB of pages of 4 KiB.
@@ -135,6 +136,10 @@ impl Backup<'_> {
 /// A connection that sees one moment of the database for as long as it is there.
 fn open_source(database: &Path) -> Result<Connection, BackupError> {
     let failed = |error| cannot_read(database, &error);
+    let missing = mark::look(database).map_err(|error| cannot_read(database, &error))?;
+    if let Some(missing) = missing {
+        return Err(cannot_read(database, &missing));
+    }
     let source = Connection::open_with_flags(
         database,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -152,32 +157,19 @@ fn open_source(database: &Path) -> Result<Connection, BackupError> {
 
 /// Neither the database nor what belongs to it is a place for a copy of it.
 fn refuse_own_files(database: &Path, file: &Path) -> Result<(), BackupError> {
-    let is_own = ["", "-wal", "-shm", ".key", ".serving"].iter().any(|end| {
-        let own = beside(database, end);
-        match (own.canonicalize(), file.canonicalize()) {
-            (Ok(own), Ok(file)) => own == file,
-            _ => own == file,
-        }
-    });
+    let is_own = ["", "-wal", "-shm", ".key", ".serving", ".open"]
+        .iter()
+        .any(|end| {
+            let own = beside(database, end);
+            match (own.canonicalize(), file.canonicalize()) {
+                (Ok(own), Ok(file)) => own == file,
+                _ => own == file,
+            }
+        });
     if is_own {
         return Err(BackupError::OwnFile(file.to_owned()));
     }
     Ok(())
-}
-
-/// The path with something behind its name.
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(end);
-    path.into()
-}
-
-/// The folder that a file is in.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// A file that is being made, for its owner alone, and taken away again unless it gets its name.

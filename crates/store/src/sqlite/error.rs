@@ -26,6 +26,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
 impl From<FromSqlError> for StoreError {
     fn from(error: FromSqlError) -> Self {
         Self::Corrupt(error.to_string())

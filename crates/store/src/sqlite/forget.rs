@@ -13,6 +13,7 @@ use domain::user::UserId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
+use super::mark::Mark;
 use super::{audit, columns, console, instances, lookup, people, schema, users, webhooks};
 use crate::StoreError;
 use crate::administration::{DeviceFilter, Forgotten, PublishTrace, ReportedEvent, TracePage};
@@ -354,7 +355,8 @@ fn count(rows: usize) -> u64 {
 /// Writes the file anew without what was deleted, and empties the log. On a connection of its own, since the writing one is
 /// never outside of a transaction.
 pub(super) fn scrub(path: &Path) -> Result<(), StoreError> {
-    let connection = schema::open_writer(path, 2048)?;
+    let mark = Mark::take(path)?;
+    let connection = schema::open_writer(path, 2048, &mark)?;
     connection.execute_batch("VACUUM")?;
     let blocked: i64 =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::mark::Mark;
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, from one.
@@ -53,14 +54,22 @@ fn make_private(path: &Path) {
     }
 }
 
-/// The connection that writes, on a database of the present schema.
-pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
+/// The connection that writes, on a database of the present schema. Its end leaves the log where it is, see
+/// [`let_go_of_log`].
+pub(super) fn open_writer(
+    path: &Path,
+    cache_kib: u32,
+    mark: &Mark,
+) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     make_private(path);
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    if mark.is_set()? {
+        keep_log(&connection, true)?;
+    }
     refuse_foreign(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -76,8 +85,23 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Sto
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX)?;
     prepare(&connection, cache_kib)?;
+    // The first read makes the log, the first write comes after the mark.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    keep_log(&connection, true)?;
+    mark.set()?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+fn keep_log(connection: &Connection, keep: bool) -> Result<(), rusqlite::Error> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
+}
+
+/// Lets SQLite delete the log when this connection is closed and was the last: there is no mark any more.
+pub(super) fn let_go_of_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    keep_log(connection, false)
 }
 
 /// A connection that cannot write, on a database that [`open_writer`] has opened.

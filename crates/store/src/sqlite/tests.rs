@@ -4,6 +4,7 @@
 mod cancelling;
 mod cost;
 mod damage;
+mod lost_log;
 mod migrating;
 mod moving;
 mod opening;
@@ -12,7 +13,7 @@ mod shares;
 mod succession;
 mod writing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::device::{DeviceId, DeviceMetadata, GatewayToken, Platform, Registration};
@@ -21,7 +22,10 @@ use domain::interest::InterestName;
 use domain::publish::{AudienceKind, Publish, PublishId, PublishRequest};
 use domain::seal::Sealed;
 
-use super::{SqliteSettings, SqliteStore};
+use rusqlite::Connection;
+
+use super::mark::Mark;
+use super::{SqliteSettings, SqliteStore, schema};
 use crate::Store as _;
 use crate::configuration::Configuration as _;
 use crate::devices::Changed;
@@ -50,6 +54,12 @@ impl Folder {
         let settings = SqliteSettings::default();
         Arc::new(SqliteStore::open(&self.path(), settings).await.unwrap())
     }
+}
+
+/// A connection that writes, on a database that nothing else has open.
+fn connect(path: &Path) -> Connection {
+    let mark = Mark::take(path).unwrap();
+    schema::open_writer(path, 64 * 1024, &mark).unwrap()
 }
 
 async fn instance(store: &SqliteStore) -> InstanceId {

@@ -9,21 +9,19 @@
 //! How long a group takes is the time that a publish waits for. What devices ask for comes last in it, and has a share of
 //! its work that is measured while it is done; what is beyond that goes back into the queue.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::SqliteSettings;
 use super::error::{is_refusal, unavailable};
+use super::files::Moved;
+use super::log::{Guard, Log};
 use super::queue::{Lane, Queue, Refused};
-use super::schema;
 use crate::StoreError;
 
 /// After how many commits the size of the log is looked at.
@@ -31,8 +29,6 @@ const COMMITS_PER_LOOK: u64 = 64;
 /// From how much work on, in names that came and rows that were changed, nothing more of devices is begun in a group. One
 /// request comes with some thousand names at most, and changes a few rows for each.
 const DEVICES_WORK_MAX: u64 = 5_000;
-/// How long all writing waits for those who read, for the sake of the log's size.
-const LOG_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// What the writer has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +72,12 @@ impl Lost {
     }
 }
 
+impl From<Moved> for Lost {
+    fn from(moved: Moved) -> Self {
+        Self::Unavailable(moved.to_string())
+    }
+}
+
 impl From<rusqlite::Error> for Lost {
     fn from(error: rusqlite::Error) -> Self {
         match StoreError::from(error) {
@@ -101,7 +103,8 @@ trait Operation: Send + std::fmt::Debug {
 struct Task<T, F> {
     lane: Lane,
     work: F,
-    result: Result<T, StoreError>,
+    /// Nothing before it was run.
+    result: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -122,23 +125,27 @@ where
 
     fn run(&mut self, connection: &Connection) -> bool {
         let before = connection.total_changes();
-        self.result = (self.work)(connection);
-        match &self.result {
+        let result = (self.work)(connection);
+        let may_stay = match &result {
             Ok(_) => true,
             Err(error) => is_refusal(error) && connection.total_changes() == before,
-        }
+        };
+        self.result = Some(result);
+        may_stay
     }
 
     fn panicked(&mut self) {
-        self.result = Err(StoreError::Corrupt("an operation panicked".into()));
+        self.result = Some(Err(StoreError::Corrupt("an operation panicked".into())));
     }
 
     fn answer(self: Box<Self>, group: Result<(), &Lost>) {
         let answer = match (self.result, group) {
-            (Ok(_), Err(lost)) => Err(lost.to_error()),
             // What was looked at may have been written by the same group.
-            (Err(error), Err(lost)) if is_refusal(&error) => Err(lost.to_error()),
-            (result, _) => result,
+            (Some(Err(own)), Err(lost)) if is_refusal(&own) => Err(lost.to_error()),
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(lost)) => Err(lost.to_error()),
+            (Some(done), Ok(())) => done,
+            (None, Ok(())) => Err(unavailable("the operation was not run")),
         };
         // A caller who went away does not want to know.
         let _ = self.caller.send(answer);
@@ -149,18 +156,12 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         connection: Connection,
-        path: &Path,
+        guard: Guard,
         settings: SqliteSettings,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let queue = Arc::new(Queue::new(settings.queue_length));
         let counters = Arc::new(Counters::default());
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        let log = Log {
-            path: log.into(),
-            size_max: settings.log_size_max,
-            next_try: Cell::default(),
-        };
+        let log = Log::new(guard, settings.log_size_max);
         let worker = Worker {
             connection,
             queue: Arc::clone(&queue),
@@ -170,7 +171,16 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                worker.run();
+                worker.log.close(&worker.connection);
+                let Worker {
+                    connection, log, ..
+                } = worker;
+                // In this order: who waits for the lock finds the log as SQLite left it.
+                drop(connection);
+                drop(log);
+            })
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         Ok((Self { queue, counters }, thread))
     }
@@ -212,7 +222,7 @@ impl Writer {
         let task = Task {
             lane,
             work,
-            result: Err(unavailable("the operation was not run")),
+            result: None,
             caller,
         };
         self.queue
@@ -239,37 +249,6 @@ impl Writer {
     pub(super) fn close(&self) {
         self.queue.close();
     }
-}
-
-/// The write-ahead log's file.
-struct Log {
-    path: PathBuf,
-    size_max: u64,
-    /// The size from which the next try is worth it: while somebody reads for long, such as a backup, none succeeds.
-    next_try: Cell<u64>,
-}
-
-impl Log {
-    /// Begins the log anew if it has grown too large, waiting for those who read to come to the end of their short
-    /// transactions. Who takes longer is not waited for: the log may grow by as much again before the next try.
-    fn keep_small(&self, connection: &Connection) {
-        let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        if size <= self.size_max {
-            self.next_try.set(0);
-        } else if size >= self.next_try.get() {
-            let cut = begin_log_anew(connection);
-            let left = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-            tracing::debug!(size, left, ok = cut.is_ok(), "cut the write-ahead log back");
-            self.next_try.set(left.saturating_add(self.size_max));
-        }
-    }
-}
-
-fn begin_log_anew(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(LOG_WAIT_MAX)?;
-    let cut = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-    connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-    cut
 }
 
 /// What of a group's work devices have had.
@@ -307,7 +286,12 @@ impl Worker {
     fn run(&self) {
         let mut group = Vec::new();
         while self.queue.take(&mut group, self.group_max) {
-            let committed = self.apply(&mut group);
+            let committed = self
+                .log
+                .check_again(&self.connection)
+                .map_err(Lost::from)
+                .and_then(|()| self.apply(&mut group))
+                .and_then(|()| Ok(self.log.check(&self.connection)?));
             if let Err(lost) = &committed {
                 if !self.connection.is_autocommit() {
                     // Nothing can be done if this fails too: the next BEGIN will, and tell its callers.
@@ -329,10 +313,6 @@ impl Worker {
             }
             answer(&mut group, &committed);
         }
-        // The log is left empty, so that the file alone is the database. Whoever else has it open may prevent that.
-        let _ = self
-            .connection
-            .execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
     /// Runs a group in one transaction. What devices have no share for any more is not in it afterwards.

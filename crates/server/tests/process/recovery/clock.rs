@@ -3,6 +3,7 @@
 //! While the clock is wrong by more than minutes, Apple and Google refuse the tokens it signs. What they refuse is counted, and a
 //! replay sends it again; everything else goes its way.
 
+use domain::clock::{Clock as _, SystemClock, Timestamp};
 use serde_json::Value;
 
 use super::{Faults, PLOT, until_taken};
@@ -36,6 +37,25 @@ async fn all_are_counted(stage: &Stage, server: &Server, answered: &[String]) {
         }
         assert_eq!(ends, PLOT.devices as u64, "{told}");
     }
+}
+
+/// The clock did jump: the server says another hour than this test.
+fn is_of_a_clock_off_by(stage: &Stage, hours: i64, publish: &str) {
+    let show = [
+        "publishes",
+        "show",
+        "--instance",
+        INSTANCE,
+        publish,
+        "--json",
+    ];
+    let told: Value = serde_json::from_str(&stage.manage(&show)).unwrap();
+    let accepted = Timestamp::parse_rfc3339(told["acceptedAt"].as_str().unwrap()).unwrap();
+    let off = accepted.as_secs() - SystemClock.now().as_secs() - hours * 3600;
+    assert!(
+        off.abs() < 3600,
+        "off by {off} s more than {hours} h: {told}"
+    );
 }
 
 /// What was refused comes with a replay.
@@ -74,6 +94,7 @@ async fn a_clock_that_jumps_by_hours_loses_nothing_and_holds_nothing_up_for_hour
         until_taken(&stage, &server, &mut answered).await;
         faults.clock_is_off_by(off);
         until_taken(&stage, &server, &mut answered).await;
+        is_of_a_clock_off_by(&stage, off, answered.last().unwrap());
     }
     all_are_counted(&stage, &server, &answered).await;
     // What a killed server had leased until hours from now.

@@ -43,6 +43,17 @@ async fn without_descriptors_it_waits_and_goes_on_when_there_are_some() {
     .await;
     let answered = vec![stage.publish(&server).await.unwrap()];
     assert_eq!(status(&stage, &server, "/readyz").await, 200);
+    // It has tried to get out, and could not.
+    let metrics = format!("{}/metrics", server.url);
+    until("an attempt without a connection", async || {
+        let text = stage.http.get(&metrics).send().await.ok()?.text().await;
+        let text = text.ok()?;
+        let waiting = text
+            .lines()
+            .find_map(|line| line.strip_prefix("heliostat_queue_retries "));
+        (waiting? != "0").then_some(())
+    })
+    .await;
     assert_eq!(stage.receipts.copies(), 0);
     assert!(callers.try_join_next().is_none());
     limit(&server, "--nofile=1024:");

@@ -2,14 +2,19 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{
     Disk, Faults, PLOT, all_are_delivered, does_not_start, status, until_refused, until_taken,
 };
 use crate::program::Server;
-use crate::stage::{Answer, Stage};
+use crate::stage::{Answer, INSTANCE, Stage};
 
 const EIO: i64 = 5;
 const EROFS: i64 = 30;
+/// Enough that the database has to grow by more than the room that a restore needs beside the copy of the copy.
+const NEWCOMERS: usize = 1500;
+const ROOM: u64 = 128 << 10;
 
 /// What everybody is told while nothing can be written.
 async fn is_refused_clearly(stage: &Stage, server: &Server, refused: &Answer) {
@@ -100,5 +105,75 @@ async fn on_a_read_only_disk_it_does_not_start_and_changes_nothing() {
     until_taken(&stage, &server, &mut answered).await;
     all_are_delivered(&stage, &server, &answered).await;
     server.kill();
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_disk_does_not_take_is_not_acknowledged() {
+    let faults = Faults::none();
+    let (stage, mut server) = Stage::set_in(&PLOT, faults.surroundings()).await;
+    let mut answered = vec![stage.publish(&server).await.unwrap()];
+    for killed in [false, true] {
+        // Everything can be written, and nothing is known to be on disk.
+        faults.syncs_end_with(EIO);
+        let refused = until_refused(&stage, &server, &mut answered).await;
+        is_refused_clearly(&stage, &server, &refused).await;
+        if killed {
+            server.kill();
+            let line = does_not_start(&stage);
+            assert!(line.contains("cannot open the database"), "{line}");
+            faults.syncs_end_with(0);
+            server = stage.serve().await;
+        }
+        faults.syncs_end_with(0);
+        until_taken(&stage, &server, &mut answered).await;
+        assert_eq!(status(&stage, &server, "/readyz").await, 200);
+        all_are_delivered(&stage, &server, &answered).await;
+    }
+    server.terminate();
+    assert!(server.end().await.success());
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_on_a_full_disk_changes_nothing() {
+    let disk = Disk::of("48m");
+    let (stage, server) = Stage::set_in(&PLOT, disk.surroundings()).await;
+    let copy = stage.database().with_file_name("copy.db");
+    let copy = copy.to_str().unwrap();
+    stage.manage(&["backup", copy]);
+    // These are in the log alone.
+    let newcomers = PLOT.devices..PLOT.devices + NEWCOMERS;
+    stream::iter(newcomers.map(|number| stage.register_one(&server, number)))
+        .buffer_unordered(16)
+        .count()
+        .await;
+    server.kill();
+    let length = |name| disk.path(name).metadata().unwrap().len();
+    assert!(length("heliostat.db-wal") > 0);
+    // The copy has room, and what the log has does not.
+    disk.fill_but(length("copy.db") + ROOM);
+    let log = length("heliostat.db-wal");
+    let output = stage
+        .command(&["restore", copy, "--force"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("heliostat.db: ") && said.contains("full") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!(length("heliostat.db-wal"), log);
+    assert!(disk.path("heliostat.db.open").exists());
+    assert!(!disk.path("heliostat.db.restoring").exists());
+    disk.free();
+    let server = stage.serve().await;
+    let exported = stage.manage(&["export", "devices", "--instance", INSTANCE]);
+    assert_eq!(exported.lines().count(), PLOT.devices + NEWCOMERS);
+    server.kill();
+    stage.manage(&["restore", copy, "--force"]);
+    let exported = stage.manage(&["export", "devices", "--instance", INSTANCE]);
+    assert_eq!(exported.lines().count(), PLOT.devices);
     stage.strike().await;
 }

@@ -1,11 +1,11 @@
 //! Files that are damaged, or gone.
 
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{PLOT, all_are_delivered, status, until_taken};
-use crate::program::until;
-use crate::stage::Stage;
+use super::{PLOT, all_are_delivered, does_not_start, status, until_refused, until_taken};
+use crate::program::{Server, until};
+use crate::stage::{Answer, Stage};
 
 const PAGE: usize = 4096;
 
@@ -47,7 +47,9 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
             .all(|part| line.contains(part))
     };
     assert!(server.log().lines().any(told), "{}", server.log());
+    // Accepting it needs none of the damaged pages; its fan-out does.
     let accepted = stage.ask(&server).await;
+    assert!(matches!(accepted, Answer::Taken(_)), "{accepted:?}");
     until("the fan-out to be told of", async || {
         server
             .log()
@@ -57,11 +59,7 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
             .map(drop)
     })
     .await;
-    assert_eq!(
-        status(&stage, &server, "/healthz").await,
-        200,
-        "{accepted:?}"
-    );
+    assert_eq!(status(&stage, &server, "/healthz").await, 200);
     let output = stage
         .command(&["backup", copy, "--force"])
         .output()
@@ -87,11 +85,23 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
     stage.strike().await;
 }
 
+/// The log, and the index of it.
+fn logs(stage: &Stage) -> [PathBuf; 2] {
+    ["db-wal", "db-shm"].map(|end| stage.database().with_extension(end))
+}
+
+/// A server that is started after everything before was written into the database.
+async fn reopened(stage: &Stage, server: Server) -> Server {
+    server.terminate();
+    assert!(server.end().await.success());
+    assert!(!stage.database().with_extension("db.open").exists());
+    stage.serve().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_torn_or_gone_leaves_a_whole_database() {
+async fn a_log_that_is_torn_or_without_its_index_is_read() {
     let (stage, mut server) = Stage::set(&PLOT).await;
-    let log = stage.database().with_extension("db-wal");
-    let index = stage.database().with_extension("db-shm");
+    let [log, index] = logs(&stage);
     let mut answered = Vec::new();
     until_taken(&stage, &server, &mut answered).await;
     server.kill();
@@ -108,14 +118,113 @@ async fn a_log_that_is_torn_or_gone_leaves_a_whole_database() {
     server = stage.serve().await;
     until_taken(&stage, &server, &mut answered).await;
     all_are_delivered(&stage, &server, &answered).await;
-    // Without its log, the database is as it was when the log was last written into it: whole, and older.
-    server.kill();
-    std::fs::remove_file(&log).unwrap();
-    let _ = std::fs::remove_file(&index);
-    server = stage.serve().await;
-    let copy = stage.path("copy.db");
-    stage.manage(&["backup", copy.to_str().unwrap()]);
     server.terminate();
     assert!(server.end().await.success());
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_deleted_after_a_crash_is_missed() {
+    let (stage, server) = Stage::set(&PLOT).await;
+    let server = reopened(&stage, server).await;
+    let [log, index] = logs(&stage);
+    let lost = stage.publish(&server).await.unwrap();
+    all_are_delivered(&stage, &server, &[lost]).await;
+    server.kill();
+    std::fs::remove_file(&log).unwrap();
+    std::fs::remove_file(&index).unwrap();
+    let before = std::fs::read(stage.database()).unwrap();
+    for _ in 0..3 {
+        let line = does_not_start(&stage);
+        for part in [
+            "cannot open the database",
+            "heliostat.db-wal is gone",
+            "--accept-lost-log",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+    // Nor does any other command begin a new log.
+    let copy = stage.path("copy.db");
+    for words in [
+        &["instance", "list"][..],
+        &["backup", copy.to_str().unwrap()],
+    ] {
+        let output = stage.command(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("heliostat.db-wal is gone"), "{said}");
+    }
+    assert!(!log.exists() && std::fs::read(stage.database()).unwrap() == before);
+    // What is there without the log goes on.
+    let accepting = ["serve", "--listen", "127.0.0.1:0", "--accept-lost-log"];
+    let server = stage.serve_as(&accepting).await;
+    let mut answered = Vec::new();
+    until_taken(&stage, &server, &mut answered).await;
+    server.kill();
+    // From then on it is a database like any other.
+    let server = stage.serve().await;
+    until_taken(&stage, &server, &mut answered).await;
+    all_are_delivered(&stage, &server, &answered).await;
+    server.terminate();
+    assert!(server.end().await.success());
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_deleted_while_it_is_used_stops_all_writing_and_loses_nothing() {
+    for orderly in [true, false] {
+        let (stage, server) = Stage::set(&PLOT).await;
+        let server = reopened(&stage, server).await;
+        let [log, _] = logs(&stage);
+        let mut answered = Vec::new();
+        until_taken(&stage, &server, &mut answered).await;
+        // These are in the log alone, and under way.
+        std::fs::remove_file(&log).unwrap();
+        let refused = until_refused(&stage, &server, &mut answered).await;
+        assert_eq!(refused, Answer::Refused(503, Some("1".to_owned())));
+        assert_eq!(stage.try_register(&server, PLOT.devices + 1).await, 503);
+        assert_eq!(status(&stage, &server, "/readyz").await, 503);
+        assert_eq!(status(&stage, &server, "/healthz").await, 200);
+        let told = "heliostat.db-wal of the database was deleted or replaced";
+        assert!(server.log().contains(told), "{}", server.log());
+        let server = if orderly {
+            server.terminate();
+            assert!(server.end().await.success());
+            stage.serve().await
+        } else {
+            // It was written into the database when that was noticed.
+            server.kill();
+            let line = does_not_start(&stage);
+            assert!(line.contains("heliostat.db-wal is gone"), "{line}");
+            let accepting = ["serve", "--listen", "127.0.0.1:0", "--accept-lost-log"];
+            stage.serve_as(&accepting).await
+        };
+        until_taken(&stage, &server, &mut answered).await;
+        all_are_delivered(&stage, &server, &answered).await;
+        server.kill();
+        stage.strike().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_moved_away_while_it_is_used_stops_all_writing() {
+    let (stage, server) = Stage::set(&PLOT).await;
+    let mut answered = Vec::new();
+    until_taken(&stage, &server, &mut answered).await;
+    let away = stage.path("away.db");
+    std::fs::rename(stage.database(), &away).unwrap();
+    let refused = until_refused(&stage, &server, &mut answered).await;
+    assert_eq!(refused, Answer::Refused(503, Some("1".to_owned())));
+    assert_eq!(status(&stage, &server, "/readyz").await, 503);
+    server.kill();
+    // An empty one in its place would be worse.
+    let line = does_not_start(&stage);
+    assert!(line.contains("the database itself is gone"), "{line}");
+    std::fs::rename(&away, stage.database()).unwrap();
+    let server = stage.serve().await;
+    until_taken(&stage, &server, &mut answered).await;
+    all_are_delivered(&stage, &server, &answered).await;
+    server.kill();
     stage.strike().await;
 }

@@ -4,8 +4,8 @@
 //! or the new one. Nobody else has the database open meanwhile: the lock that servers share, and SQLite's own, are both held.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::instance::InstanceId;
@@ -16,11 +16,14 @@ use uuid::Uuid;
 
 use super::error::{BackupError, cannot_read, cannot_write};
 use super::proof::{Copy, Proof, damaged};
-use super::{Part, Step, beside, folder_of};
-use crate::sqlite::cluster;
+use super::{Part, Step};
+use crate::sqlite::files::{beside, own_like, sync_folder_of};
+use crate::sqlite::{cluster, mark};
 
 /// Bytes that are copied in one go.
 const CHUNK: usize = 1 << 20;
+/// What SQLite keeps beside a database.
+const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// What a database file begins with, in bytes: without it, nobody takes the file for one.
 const HEADER: usize = 100;
 
@@ -61,10 +64,10 @@ impl Restore<'_> {
         let part = Part::make(beside(self.database, ".restoring"))?;
         self.copy(&part, watch)?;
         let proof = self.prove(&part.path, watch)?;
-        own_like(&part.file, self.database)?;
-        // The log of the database that goes must not be taken for one of that which comes.
-        place.empty_logs()?;
+        own_like(&part.file, self.database).map_err(|error| cannot_write(self.database, &error))?;
+        let aside = place.settle_logs()?;
         place.fill(&part, self.replace)?;
+        aside.remove(self.database)?;
         Ok(proof)
     }
 
@@ -181,23 +184,44 @@ impl Place {
         })
     }
 
-    /// What the log has is written into the database, as it would be at a restart, and no log is left.
-    fn empty_logs(&self) -> Result<(), BackupError> {
+    /// Sees to it that the log of the database that goes is not taken for one of that which comes. What the log has is written
+    /// into the database, as it would be at a restart; if that fails, nothing was changed. Beside a database that SQLite cannot
+    /// read, the logs are put aside until there is another one.
+    fn settle_logs(&self) -> Result<Aside, BackupError> {
+        let mut aside = Aside::default();
         if let Some(connection) = &self.held {
-            // A damaged one has nothing to lose.
-            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+            match emptied {
+                Ok(0) => return self.remove_logs(),
+                Ok(_) => return Err(BackupError::InUse(self.database.clone())),
+                Err(error) if is_damage(&error) => {}
+                Err(error) => return Err(cannot_write(&self.database, &error)),
+            }
         }
-        for end in ["-wal", "-shm", "-journal"] {
+        for end in LOGS {
+            aside.put(&self.database, end)?;
+        }
+        Ok(aside)
+    }
+
+    /// They hold nothing that the database does not.
+    fn remove_logs(&self) -> Result<Aside, BackupError> {
+        // The mark first: without its log and with it, the database would be refused.
+        mark::remove(&self.database).map_err(|error| cannot_write(&self.database, &error))?;
+        for end in LOGS {
             let log = beside(&self.database, end);
             match std::fs::remove_file(&log) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(cannot_write(&log, &error));
                 }
                 _ => {}
             }
         }
-        let folder = File::open(folder_of(&self.database)).and_then(|folder| folder.sync_all());
-        folder.map_err(|error| cannot_write(&self.database, &error))
+        let synced = sync_folder_of(&self.database);
+        synced.map_err(|error| cannot_write(&self.database, &error))?;
+        Ok(Aside::default())
     }
 
     /// Puts the new file into its place. Whoever waited for the old one must not go on with it, beside the log of the new one:
@@ -243,21 +267,52 @@ fn hold(database: &Path) -> Result<Option<Connection>, BackupError> {
         {
             Err(BackupError::InUse(database.to_owned()))
         }
-        // It is so damaged that nobody can work on it.
-        Err(_) => Ok(None),
+        // Nobody can work on it.
+        Err(error) if is_damage(&error) => Ok(None),
+        Err(error) => Err(cannot_read(database, &error)),
     }
 }
 
-/// Who restores as root must not leave a database that the server cannot open: it belongs to whom the one before belonged to,
-/// or its folder.
-fn own_like(file: &File, database: &Path) -> Result<(), BackupError> {
-    let failed = |error| cannot_write(database, &error);
-    let own = file.metadata().map_err(failed)?;
-    let before = std::fs::metadata(database)
-        .or_else(|_| std::fs::metadata(folder_of(database)))
-        .map_err(failed)?;
-    if own.uid() == 0 && (before.uid(), before.gid()) != (own.uid(), own.gid()) {
-        std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid())).map_err(failed)?;
+/// Whether SQLite finds no database where it looks, rather than that it cannot look.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Logs under other names, which get their own back unless the database that they belong to is replaced.
+#[derive(Default)]
+struct Aside(Vec<(PathBuf, PathBuf)>);
+
+impl Aside {
+    fn put(&mut self, database: &Path, end: &str) -> Result<(), BackupError> {
+        let (log, aside) = (
+            beside(database, end),
+            beside(database, &format!("{end}.replaced")),
+        );
+        match std::fs::rename(&log, &aside) {
+            Ok(()) => self.0.push((log, aside)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_write(&log, &error)),
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The database is replaced.
+    fn remove(mut self, database: &Path) -> Result<(), BackupError> {
+        let removed = mark::remove(database).and_then(|()| {
+            let mut logs = std::mem::take(&mut self.0).into_iter();
+            logs.try_for_each(|(_, aside)| std::fs::remove_file(aside))
+        });
+        removed.map_err(|error| cannot_write(database, &error))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        for (log, aside) in &self.0 {
+            let _ = std::fs::rename(aside, log);
+        }
+    }
 }

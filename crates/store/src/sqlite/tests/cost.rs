@@ -10,7 +10,6 @@ use crate::lookup::AudienceCount;
 use crate::publishes::{Lease, Plan, ResolvedAudience};
 use crate::sqlite::audience::{self, Window};
 use crate::sqlite::count;
-use crate::sqlite::schema;
 
 const DEVICES: i64 = 20_000;
 const INTERESTS: i64 = 100;
@@ -37,7 +36,7 @@ fn fill(connection: &Connection) {
 #[test]
 fn counting_goes_on_piece_by_piece() {
     let folder = Folder::new();
-    let connection = schema::open_writer(&folder.path(), 64 * 1024).unwrap();
+    let connection = super::connect(&folder.path());
     fill(&connection);
     let audience = ResolvedAudience::Interests(vec![1, 2, 3]);
     let expected: i64 = connection
@@ -69,7 +68,7 @@ fn counting_goes_on_piece_by_piece() {
 #[test]
 fn a_page_costs_the_same_anywhere() {
     let folder = Folder::new();
-    let connection = schema::open_writer(&folder.path(), 64 * 1024).unwrap();
+    let connection = super::connect(&folder.path());
     fill(&connection);
     let subscriptions: i64 = connection
         .query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))

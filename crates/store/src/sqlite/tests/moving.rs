@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::super::moving::{STAYING, reading};
-use super::super::schema;
 use crate::moving::Kind;
 
 #[test]
 fn every_table_is_moved_or_known_to_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let connection = schema::open_writer(&folder.path().join("heliostat.db"), 1024).unwrap();
+    let connection = super::connect(&folder.path().join("heliostat.db"));
     let mut statement = connection
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .unwrap();
@@ -32,7 +31,7 @@ fn every_table_is_moved_or_known_to_stay() {
 #[test]
 fn every_page_is_read_by_a_key() {
     let folder = tempfile::tempdir().unwrap();
-    let connection = schema::open_writer(&folder.path().join("heliostat.db"), 1024).unwrap();
+    let connection = super::connect(&folder.path().join("heliostat.db"));
     for kind in Kind::ALL {
         let sql = format!("EXPLAIN QUERY PLAN {}", reading(*kind, false));
         let mut statement = connection.prepare(&sql).unwrap();

@@ -4,7 +4,6 @@
 use rusqlite::Connection;
 
 use super::Folder;
-use crate::sqlite::schema;
 
 const SOURCES: [(&str, &str); 23] = [
     ("activity", include_str!("../activity.rs")),
@@ -116,7 +115,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 #[test]
 fn no_statement_reads_a_whole_table_or_sorts() {
     let folder = Folder::new();
-    let connection = schema::open_writer(&folder.path(), 1024).unwrap();
+    let connection = super::connect(&folder.path());
     let mut planned = 0;
     let mut wrong = Vec::new();
     let mut met = [false; EXCEPTIONS.len()];
