@@ -8,6 +8,8 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULTS, Overrides};
 
 const FILE_LENGTH_MAX: u64 = 1024 * 1024;
+/// How much is shown of a key that does not exist, in characters.
+const SHOWN_KEY_LENGTH_MAX: usize = 80;
 
 /// The defaults with the file, the environment and the flags on top.
 pub(super) fn merge(
@@ -17,7 +19,7 @@ pub(super) fn merge(
 ) -> Result<Table, ConfigError> {
     let mut merged: Table = DEFAULTS
         .parse()
-        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(&error)))?;
+        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(DEFAULTS, &error)))?;
     if let Some(path) = file {
         let origin = path.display().to_string();
         lay_table(&mut merged, read(path)?, "", &origin)?;
@@ -34,7 +36,7 @@ pub(super) fn merge_text(
 ) -> Result<Table, ConfigError> {
     let mut merged: Table = DEFAULTS
         .parse()
-        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(&error)))?;
+        .map_err(|error: toml::de::Error| ConfigError::Defaults(one_line(DEFAULTS, &error)))?;
     lay_table(&mut merged, parse(Path::new("text"), text)?, "", "text")?;
     lay_others(merged, env, overrides)
 }
@@ -88,16 +90,35 @@ fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     text.parse()
         .map_err(|error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
-            message: one_line(&error),
+            message: one_line(text, &error),
         })
 }
 
-fn one_line(error: &toml::de::Error) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+/// Where in the text, and what. The library would show the line, and a password may stand in it.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let what: Vec<&str> = error.message().split_whitespace().collect();
+    let what = what.join(" ").replace(char::is_control, "");
+    format!("line {line}, column {column}: {what}")
+}
+
+/// A key that does not exist, as far as it belongs into one line: whoever wrote it may have put anything between quotes.
+fn unknown(origin: &str, key: &str) -> ConfigError {
+    let mut shown: String = key
+        .chars()
+        .take(SHOWN_KEY_LENGTH_MAX)
+        .flat_map(char::escape_debug)
+        .collect();
+    if key.chars().nth(SHOWN_KEY_LENGTH_MAX).is_some() {
+        shown.push('…');
+    }
+    ConfigError::UnknownKey {
+        origin: origin.to_owned(),
+        key: shown,
+    }
 }
 
 fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Result<(), ConfigError> {
@@ -105,10 +126,7 @@ fn lay_table(onto: &mut Table, from: Table, prefix: &str, origin: &str) -> Resul
         let key = format!("{prefix}{name}");
         match (onto.get_mut(&name), value) {
             (None, _) => {
-                return Err(ConfigError::UnknownKey {
-                    origin: origin.to_owned(),
-                    key,
-                });
+                return Err(unknown(origin, &key));
             }
             (Some(Value::Table(inner)), Value::Table(value)) => {
                 lay_table(inner, value, &format!("{key}."), origin)?;
@@ -165,10 +183,7 @@ fn variable(key: &str) -> String {
 
 fn lay_text(onto: &mut Table, key: &str, text: &str) -> Result<(), ConfigError> {
     let origin = "the command line";
-    let unknown = || ConfigError::UnknownKey {
-        origin: origin.to_owned(),
-        key: key.to_owned(),
-    };
+    let unknown = || unknown(origin, key);
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let table = if section.is_empty() {
         onto
@@ -223,6 +238,43 @@ fn wanted(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_is_one_line_without_the_text_of_the_file() {
+        let refused = |text: &str| {
+            let mut merged = DEFAULTS.parse().unwrap();
+            let parsed = parse(Path::new("x.toml"), text);
+            let error = parsed.and_then(|table| lay_table(&mut merged, table, "", "x.toml"));
+            error.unwrap_err().to_string()
+        };
+        for (text, wanted) in [
+            (
+                "\"a\\nb\" = 1",
+                r"x.toml: there is no setting `a\nb`".to_owned(),
+            ),
+            (
+                "[limits]\n\"\u{2028}\\u001b\" = 1",
+                r"x.toml: there is no setting `limits.\u{2028}\u{1b}`".to_owned(),
+            ),
+            (
+                &format!("{} = 1", "k".repeat(5000)),
+                format!("x.toml: there is no setting `{}…`", "k".repeat(80)),
+            ),
+        ] {
+            assert_eq!(refused(text), wanted);
+        }
+        let open = "listen = \"\"\ndatabase = \"postgres://app:5ec2e7@db/push\n";
+        let why = refused(open);
+        assert!(
+            why.starts_with("x.toml is no TOML: line 2, column "),
+            "{why}"
+        );
+        assert!(!why.contains("5ec2e7") && !why.contains('\n'), "{why}");
+        assert!(
+            lay_text(&mut DEFAULTS.parse().unwrap(), "a\nb", "1")
+                .is_err_and(|error| !error.to_string().contains('\n'))
+        );
+    }
 
     #[test]
     fn every_variable_has_one_setting() {
