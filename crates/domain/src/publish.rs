@@ -198,13 +198,19 @@ pub struct PublishRequest {
     pub webhook: Option<OwnWebhook>,
 }
 
-/// A webhook that a publish brings along.
-#[derive(Debug, Clone)]
+/// A webhook that a publish brings along. The request has the URL in it, which is a secret: `Debug` shows neither.
+#[derive(Clone)]
 pub struct OwnWebhook {
     /// Where its requests go.
     pub url: PublishWebhookUrl,
     /// The body of the request to publish, which they show: a JSON object.
     pub request_body: String,
+}
+
+impl fmt::Debug for OwnWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnWebhook({} bytes)", self.request_body.len())
+    }
 }
 
 /// A publish that was accepted.

@@ -16,6 +16,8 @@ use crate::publish::InvalidPublish;
 
 /// The largest `notification` and `data` together, in bytes. Firebase: About FCM messages.
 pub const FCM_PAYLOAD_LENGTH_MAX: usize = 4096;
+/// How much is shown of a key that may not be used, in characters.
+const SHOWN_KEY_LENGTH_MAX: usize = 40;
 /// What the Android SDK's activity for taps listens to.
 const OPEN_TRACKING_ACTION: &str = "com.pusher.pushnotifications.OPEN_TRACKING";
 
@@ -345,6 +347,14 @@ fn localisation_arguments(value: &Value, name: &str) -> Result<Value, InvalidPub
     Ok(list.into_iter().map(text).collect::<Vec<_>>().into())
 }
 
+/// A publisher's key as far as it belongs into one line of text.
+fn shown(key: &str) -> String {
+    key.chars()
+        .filter(|letter| !letter.is_control())
+        .take(SHOWN_KEY_LENGTH_MAX)
+        .collect()
+}
+
 /// FCM takes strings only: a string as it is, anything else as the JSON that was written.
 fn strings(data: RawObject) -> Result<BTreeMap<String, String>, InvalidPublish> {
     data.into_iter()
@@ -356,7 +366,10 @@ fn strings(data: RawObject) -> Result<BTreeMap<String, String>, InvalidPublish> 
                 || key.starts_with("gcm")
             {
                 let rule = "this key is reserved by FCM (from, message_type, google…, gcm…)";
-                return Err(InvalidPublish::new(format!("fcm.data.{key}"), rule));
+                return Err(InvalidPublish::new(
+                    format!("fcm.data.{}", shown(&key)),
+                    rule,
+                ));
             }
             let text =
                 serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());

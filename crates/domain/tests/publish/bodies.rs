@@ -100,6 +100,30 @@ fn what_a_gateway_would_refuse_is_refused_at_once() {
 }
 
 #[test]
+fn a_refusal_is_one_short_line_whatever_the_fields_are_called() {
+    let key = format!("google\n{}", "k".repeat(3000));
+    let why = refusal(
+        AudienceKind::Interests,
+        &interests(json!({"fcm": {"data": {key: "x"}}})),
+    );
+    assert!(
+        why.len() < 200 && !why.contains('\n') && why.starts_with("`fcm.data.googlek"),
+        "{why}"
+    );
+}
+
+#[test]
+fn the_webhook_of_a_publish_is_not_shown() {
+    let body = interests(
+        json!({"web": {"notification": {}}, "webhookUrl": "https://u:5ec2e7@app.example/"}),
+    );
+    let request = parse(AudienceKind::Interests, &body).unwrap();
+    assert!(request.webhook.is_some());
+    let shown = format!("{request:?}");
+    assert!(!shown.contains("5ec2e7"), "{shown}");
+}
+
+#[test]
 fn a_refusal_names_the_field() {
     for (part, field) in [
         (json!({"apns": []}), "`apns`"),
