@@ -32,6 +32,7 @@ const FIELDS: [(&str, &str); 9] = [
 const TEXT: &str = "a text";
 const TEXTS: &str = "a list of texts";
 const OBJECT: &str = "an object";
+const NO_OBJECT: &str = "it is no JSON object";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -67,6 +68,10 @@ struct Written<'a> {
 
 /// Reads a line, or says why it cannot.
 pub(crate) fn parse(line: &[u8]) -> Result<DeviceImport, String> {
+    // The library would read a list as the fields in their order.
+    if line.trim_ascii_start().first() == Some(&b'[') {
+        return Err(NO_OBJECT.into());
+    }
     let read: Read = serde_json::from_slice(line).map_err(|error| diagnose(line, &error))?;
     let missing = |field: &str| format!("`{field}` is missing");
     let word = read.platform.ok_or_else(|| missing("platform"))?;
@@ -142,7 +147,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 fn diagnose(line: &[u8], error: &serde_json::Error) -> String {
     let fields = match serde_json::from_slice(line) {
         Ok(Value::Object(fields)) => fields,
-        Ok(_) => return "it is JSON, but no object".into(),
+        Ok(_) => return NO_OBJECT.into(),
         Err(syntax) => return format!("it is no JSON, from column {} on", syntax.column()),
     };
     for (name, value) in &fields {
@@ -201,7 +206,12 @@ mod tests {
     const BAD: &[(&str, &str)] = &[
         ("", "no JSON"),
         ("{", "no JSON"),
-        (r#"["5ec2e7"]"#, "no object"),
+        (r#"["5ec2e7"]"#, "no JSON object"),
+        (
+            r#"[null,"fcm","5ec2e7",null,null,null,null,null,null]"#,
+            "no JSON object",
+        ),
+        (r#""5ec2e7""#, "no JSON object"),
         (r#"{"token":"5ec2e7"}"#, "`platform` is missing"),
         (r#"{"platform":"5ec2e7","token":"x"}"#, "`platform` must be"),
         (r#"{"platform":"fcm"}"#, "`token` is missing"),
