@@ -41,7 +41,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Of a request that came over this connection with these headers.
-    fn of(
+    pub(super) fn of(
         peer: Peer,
         headers: &HeaderMap,
         uri: &http::Uri,
@@ -56,7 +56,8 @@ impl Origin {
             // HTTP/2 has it in the URI.
             host: uri
                 .authority()
-                .cloned()
+                .map(Authority::as_str)
+                .and_then(authority)
                 .or_else(|| asked.and_then(authority)),
         };
         match proxies.forwarded_by {
@@ -260,6 +261,27 @@ mod tests {
             let origin = of("203.0.113.9", by, &lies);
             assert_eq!(origin.address.to_string(), "203.0.113.9");
             assert_eq!(origin.url().unwrap(), "http://push.example.com");
+        }
+    }
+
+    #[test]
+    fn a_user_in_the_url_is_not_the_host() {
+        let peer = Peer {
+            address: "203.0.113.9:4711".parse().unwrap(),
+            tls: true,
+        };
+        let proxies = Proxies {
+            trusted: Vec::new(),
+            forwarded_by: ForwardedBy::XForwarded,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "push.example.com".parse().unwrap());
+        for (uri, wanted) in [
+            ("https://other.example/x", "https://other.example"),
+            ("https://u:p@other.example/x", "https://push.example.com"),
+        ] {
+            let origin = Origin::of(peer, &headers, &uri.parse().unwrap(), &proxies).unwrap();
+            assert_eq!(origin.url().unwrap(), wanted);
         }
     }
 
