@@ -41,6 +41,12 @@ use axum::routing::{get, post};
 
 use crate::http::Api;
 
+/// The session that a request's cookies name, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn session_cookie(headers: &http::HeaderMap, secure: bool) -> Option<&str> {
+    cookie::Cookies::of(headers, secure).get(cookie::SESSION)
+}
+
 /// All pages, behind what holds for all of them.
 pub(crate) fn routes(api: &Api) -> Router<Api> {
     let room = |path: &str| format!("/i/{{instance}}{path}");

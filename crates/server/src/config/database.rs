@@ -8,6 +8,7 @@ use domain::seal::Keyring;
 use serde::Deserialize;
 use store::postgres::{DatabaseUrl, PostgresSettings};
 
+use super::layers::in_one_line;
 use super::raw::{count, invalid, set, within};
 use super::{ConfigError, MASTER_KEY_VARIABLE, MasterKeySource};
 
@@ -49,7 +50,7 @@ pub(super) fn parse(text: &str) -> Result<Database, ConfigError> {
         }
         Some(("postgres" | "postgresql", _)) => {
             let url: Result<DatabaseUrl, _> = text.trim().parse();
-            let url = url.map_err(|error| invalid("database", error.to_string()))?;
+            let url = url.map_err(|error| invalid("database", in_one_line(&error.to_string())))?;
             Ok(Database::Postgres(Box::new(url)))
         }
         _ => Err(invalid(

@@ -100,9 +100,14 @@ fn one_line(text: &str, error: &toml::de::Error) -> String {
     let before = text.get(..start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    let what: Vec<&str> = error.message().split_whitespace().collect();
-    let what = what.join(" ").replace(char::is_control, "");
+    let what = in_one_line(error.message());
     format!("line {line}, column {column}: {what}")
+}
+
+/// What a library says, which may be several lines.
+pub(super) fn in_one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace(char::is_control, "")
 }
 
 /// A key that does not exist, as far as it belongs into one line: whoever wrote it may have put anything between quotes.

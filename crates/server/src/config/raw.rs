@@ -15,6 +15,7 @@ use url::Url;
 use crate::limits::RateLimits;
 
 use super::database::{self, RawPostgres};
+use super::layers::in_one_line;
 use super::traces::{self, RawTraces};
 use super::{Config, ConfigError, Limits, ListLimits, Log, LogFormat, Outbound, Remote, Roles};
 use inbound::{RawAcme, RawMetrics, RawProxies, RawTls};
@@ -474,7 +475,7 @@ fn log(raw: &RawLog) -> Result<Log, ConfigError> {
     };
     tracing_subscriber::EnvFilter::builder()
         .parse(&raw.filter)
-        .map_err(|error| invalid("log.filter", error.to_string()))?;
+        .map_err(|error| invalid("log.filter", in_one_line(&error.to_string())))?;
     Ok(Log {
         filter: raw.filter.clone(),
         format,

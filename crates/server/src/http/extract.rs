@@ -152,14 +152,19 @@ impl<const MAX: usize> FromRequest<Api> for JsonObject<MAX> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         JsonContent::check(request.headers())?;
         let Bounded(body) = Bounded::<MAX>::from_request(request, api).await?;
-        json_depth::check(&body, api.shared.limits.json_depth_max)?;
-        serde_json::from_slice(&body)
-            .map(|fields| Self(Fields(fields)))
-            .map_err(|_| ApiError::NotAnObject)
+        Fields::read(&body, api.shared.limits.json_depth_max).map(Self)
     }
 }
 
 impl Fields {
+    /// The fields of a body whose values may be nested so deep.
+    pub(crate) fn read(body: &[u8], depth_max: usize) -> Result<Self, ApiError> {
+        json_depth::check(body, depth_max)?;
+        serde_json::from_slice(body)
+            .map(Self)
+            .map_err(|_| ApiError::NotAnObject)
+    }
+
     /// A field; `null` counts as absent, as SDKs of typed languages send it.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())

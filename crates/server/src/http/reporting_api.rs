@@ -2,6 +2,9 @@
 
 mod events;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use events::event;
+
 use utoipa_axum::routes;
 
 use super::routes::Routes;

@@ -118,7 +118,8 @@ pub(crate) async fn register(
     }))
 }
 
-fn registration(
+/// What a body asks to be registered.
+pub(crate) fn registration(
     instance: InstanceId,
     platform: Platform,
     mut body: Fields,

@@ -142,7 +142,7 @@ pub(crate) async fn replace(
 }
 
 /// The interests in a body, ascending, each once.
-fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
+pub(crate) fn named(mut body: Fields) -> Result<Vec<InterestName>, ApiError> {
     let wrong = || ApiError::field("interests", "must be a list of strings");
     let Some(value) = body.take("interests") else {
         return Err(ApiError::field("interests", "interests is required"));

@@ -99,7 +99,7 @@ const fn told(kind: EventKind) -> TraceKind {
 
 /// The event in a body; `None` where its ids are well-formed texts but cannot be ours, as with a device or a publish from
 /// before a move from Beams. Fields that are documented for statistics of apps are ignored.
-fn event(
+pub(crate) fn event(
     instance: InstanceId,
     mut body: Fields,
     received: Timestamp,
