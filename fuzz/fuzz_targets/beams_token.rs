@@ -1,4 +1,6 @@
 //! The invariants are in `heliostat_fuzz::beams_token`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::beams_token::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::verdict::tell(
+    &heliostat_fuzz::beams_token::check(data)
+));

@@ -1,4 +1,6 @@
 //! The invariants are in `heliostat_fuzz::device_line`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::device_line::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::verdict::tell(
+    &heliostat_fuzz::device_line::check(data)
+));

@@ -1,4 +1,6 @@
 //! The invariants are in `heliostat_fuzz::payload_translation`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::payload_translation::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| heliostat_fuzz::verdict::tell(
+    &heliostat_fuzz::payload_translation::check(data)
+));

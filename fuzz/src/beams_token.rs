@@ -9,6 +9,7 @@ use domain::instance::{InstanceId, SecretKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 use crate::json::Json;
+use crate::verdict::Verdict;
 
 const INSTANCE: &str = "8f9a6e22-2483-49aa-8552-125f1a4c5781";
 const KEYS: [&str; 2] = ["THEKEY", "ANOTHERKEY"];
@@ -20,16 +21,15 @@ const PUBLIC_URL: &str = "https://push.example";
 ///
 /// # Panics
 /// If an invariant does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> Verdict {
     let Some((mode, rest)) = data.split_first() else {
-        return;
+        return Verdict::UNREAD;
     };
     let Ok(rest) = std::str::from_utf8(rest) else {
-        return;
+        return Verdict::UNREAD;
     };
     if mode & 7 == 0 {
-        believe(rest, false);
-        return;
+        return believe(rest, false);
     }
     let (header, claims) = rest
         .split_once('\0')
@@ -48,7 +48,7 @@ pub fn check(data: &[u8]) {
     let encoding = EncodingKey::from_secret(key.as_bytes());
     let Ok(signature) = jsonwebtoken::crypto::sign(signed.as_bytes(), &encoding, Algorithm::HS256)
     else {
-        return;
+        return Verdict::UNREAD;
     };
     let mut token = format!("{signed}.{signature}");
     if mode & 7 == 2 {
@@ -56,10 +56,10 @@ pub fn check(data: &[u8]) {
         let last = token.pop().unwrap_or('A');
         token.push(if last == 'A' { 'E' } else { 'A' });
     }
-    believe(&token, strange || mode & 7 == 2);
+    believe(&token, strange || mode & 7 == 2)
 }
 
-fn believe(token: &str, must_not: bool) {
+fn believe(token: &str, must_not: bool) -> Verdict {
     let instance = InstanceId::parse(INSTANCE).expect("it is one");
     let keys: Vec<SecretKey> = KEYS
         .iter()
@@ -85,9 +85,11 @@ fn believe(token: &str, must_not: bool) {
             let elsewhere = verify(token, &other, &keys, PUBLIC_URL, now);
             assert_eq!(elsewhere.is_ok(), iss.trim_end_matches('/') == PUBLIC_URL);
             assert!(verify(token, &instance, &keys[..0], PUBLIC_URL, now).is_err());
+            Verdict::TAKEN
         }
         Err(error) => {
-            assert!(error != BeamsTokenError::BadSignature || other_library(token).is_none())
+            assert!(error != BeamsTokenError::BadSignature || other_library(token).is_none());
+            Verdict::of(format!("refused: {error:?}"))
         }
     }
 }

@@ -1,8 +1,11 @@
-//! Lines of a file of devices: what is imported is written again as a line that says the same, and what is refused shows no
-//! value.
+//! Lines of a file of devices: what is imported is all that the line says, and is written again as a line that says the same;
+//! what is refused shows no value.
 
 use domain::clock::Timestamp;
-use store::transfer::ExportedDevice;
+use store::transfer::{DeviceImport, ExportedDevice};
+
+use crate::json::Json;
+use crate::verdict::Verdict;
 
 #[path = "../../crates/server/src/cli/device_line.rs"]
 mod line;
@@ -11,7 +14,7 @@ mod line;
 ///
 /// # Panics
 /// If an invariant does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> Verdict {
     let device = match line::parse(data) {
         Ok(device) => device,
         Err(why) => {
@@ -19,9 +22,66 @@ pub fn check(data: &[u8]) {
                 why.len() < 300 && !why.contains('\n'),
                 "one short line: {why}"
             );
-            return;
+            return Verdict::REFUSED;
         }
     };
+    // What is too deep for this reader is in `metadata`.
+    if let Some(read) = Json::read(data) {
+        is_all_of_it(&device, &read);
+    }
+    is_written_the_same(&device);
+    Verdict::TAKEN
+}
+
+/// Nothing that the line says is dropped, or comes from anywhere else.
+fn is_all_of_it(device: &DeviceImport, read: &Json) {
+    assert!(read.object().is_some(), "a device is an object");
+    let text = |name| read.field(name).and_then(Json::text);
+    let platform = text("platform").expect("a platform");
+    assert_eq!(device.token.platform().as_str(), platform);
+    let token = text("token").expect("a token");
+    match platform {
+        "apns" => assert_eq!(device.token.identity(), token.to_ascii_lowercase()),
+        "fcm" => assert_eq!(device.token.identity(), token),
+        // A push subscription, which has a target of its own.
+        _ => {}
+    }
+    assert_eq!(device.id_is_known, text("id").is_some());
+    if let Some(id) = text("id") {
+        assert!(device.id.to_string().eq_ignore_ascii_case(id), "{id}");
+    }
+    let bundle = text("bundleIdentifier").filter(|_| platform == "apns");
+    assert_eq!(device.bundle_id.as_ref().map(|id| id.as_str()), bundle);
+    assert_eq!(
+        device.user.as_ref().map(|user| user.as_str()),
+        text("userId")
+    );
+    let listed = read.field("interests").and_then(Json::list);
+    let mut interests: Vec<&str> = listed
+        .unwrap_or_default()
+        .iter()
+        .map(|name| name.text().expect("a text"))
+        .collect();
+    interests.sort_unstable();
+    interests.dedup();
+    let kept: Vec<&str> = device.interests.iter().map(|name| name.as_str()).collect();
+    assert_eq!(kept, interests);
+    match (&device.metadata, read.field("metadata")) {
+        (None, None) => {}
+        (Some(kept), Some(given)) => {
+            let kept = Json::read(kept.as_json().as_bytes()).expect("it is JSON");
+            assert!(kept.means(given), "{kept:?}\nis not\n{given:?}");
+        }
+        (kept, given) => panic!("{kept:?} of {given:?}"),
+    }
+    assert_eq!(device.environment.is_some(), text("environment").is_some());
+    assert_eq!(
+        device.registered_at,
+        text("registeredAt").and_then(Timestamp::parse_rfc3339)
+    );
+}
+
+fn is_written_the_same(device: &DeviceImport) {
     let exported = ExportedDevice {
         id: device.id,
         token: device.token.clone(),

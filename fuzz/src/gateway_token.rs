@@ -5,13 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use domain::device::{GatewayToken, Platform, WebPushSubscription};
 use gateway::Guard;
 
+use crate::verdict::Verdict;
+
 /// Checks a byte that says which platform (or that what follows is a subscription's JSON, not yet in base64), and a token.
 ///
 /// # Panics
 /// If an invariant does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> Verdict {
     let Some((mode, rest)) = data.split_first() else {
-        return;
+        return Verdict::UNREAD;
     };
     let encoded;
     let (platform, token) = if mode & 3 == 3 {
@@ -19,12 +21,12 @@ pub fn check(data: &[u8]) {
         (Platform::Web, encoded.as_str())
     } else {
         let Ok(text) = std::str::from_utf8(rest) else {
-            return;
+            return Verdict::UNREAD;
         };
         (Platform::ALL[usize::from(mode & 3)], text)
     };
     let Ok(taken) = GatewayToken::parse(platform, token) else {
-        return;
+        return Verdict::REFUSED;
     };
     assert_eq!(taken.platform(), platform);
     let keys = taken.keys();
@@ -47,6 +49,7 @@ pub fn check(data: &[u8]) {
         GatewayToken::Fcm(kept) => assert_eq!(&**kept, token),
         GatewayToken::Web(subscription) => subscribed(subscription),
     }
+    Verdict::TAKEN
 }
 
 fn subscribed(subscription: &WebPushSubscription) {

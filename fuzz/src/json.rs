@@ -26,11 +26,56 @@ pub enum Json {
 impl Json {
     /// Reads a whole text; `None` if it is no JSON, or too deep.
     pub fn read(bytes: &[u8]) -> Option<Self> {
+        Self::read_all(bytes).map(|(value, _)| value)
+    }
+
+    /// The same, and `None` if anything is left out of it: a name stands twice in an object, or is no text.
+    pub fn read_whole(bytes: &[u8]) -> Option<Self> {
+        let (value, drops) = Self::read_all(bytes)?;
+        (!drops).then_some(value)
+    }
+
+    fn read_all(bytes: &[u8]) -> Option<(Self, bool)> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let mut reader = Reader { rest: text };
+        let mut reader = Reader {
+            rest: text,
+            drops: false,
+        };
         let value = reader.value(DEPTH_MAX)?;
         reader.space();
-        reader.rest.is_empty().then_some(value)
+        reader.rest.is_empty().then_some((value, reader.drops))
+    }
+
+    /// Writes it without any space. What was no text is written as an empty one.
+    pub fn write(&self, to: &mut String) {
+        match self {
+            Self::Null => to.push_str("null"),
+            Self::Bool(value) => to.push_str(if *value { "true" } else { "false" }),
+            Self::Number(digits) => to.push_str(digits),
+            Self::Text(text) => write_text(text.as_deref().unwrap_or_default(), to),
+            Self::List(list) => {
+                to.push('[');
+                for (at, value) in list.iter().enumerate() {
+                    if at > 0 {
+                        to.push(',');
+                    }
+                    value.write(to);
+                }
+                to.push(']');
+            }
+            Self::Object(fields) => {
+                to.push('{');
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    if at > 0 {
+                        to.push(',');
+                    }
+                    write_text(name, to);
+                    to.push(':');
+                    value.write(to);
+                }
+                to.push('}');
+            }
+        }
     }
 
     /// A field that is there and not `null`.
@@ -99,8 +144,22 @@ impl Json {
     }
 }
 
+fn write_text(text: &str, to: &mut String) {
+    to.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => to.extend(['\\', letter]),
+            control if control < ' ' => to.push_str(&format!("\\u{:04x}", u32::from(control))),
+            letter => to.push(letter),
+        }
+    }
+    to.push('"');
+}
+
 struct Reader<'a> {
     rest: &'a str,
+    /// Whether anything was left out.
+    drops: bool,
 }
 
 impl Reader<'_> {
@@ -157,9 +216,10 @@ impl Reader<'_> {
             self.space();
             self.take(":")?;
             let value = self.value(depth)?;
-            if let Some(name) = name {
-                fields.insert(name, value);
-            }
+            self.drops |= match name {
+                Some(name) => fields.insert(name, value).is_some(),
+                None => true,
+            };
             self.space();
             if self.take("}").is_some() {
                 return Some(Json::Object(fields));

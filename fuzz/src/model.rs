@@ -92,11 +92,12 @@ pub fn web(part: &Json) -> Json {
     ])
 }
 
-/// The message for FCM, of a payload without parts in v1's own terms: `raw` is how the values of `data` were written, by name.
-pub fn fcm(part: &Json, token: &str, raw: &BTreeMap<String, String>) -> Json {
+/// The message for FCM, of a payload without parts in v1's own terms: `raw` is how the values of `data` were written, by name, and
+/// `ttl` how long the message lives, in seconds.
+pub fn fcm(part: &Json, token: &str, raw: &BTreeMap<String, String>, ttl: Option<i64>) -> Json {
     let mut message = Fields::from([("token".to_owned(), text(token))]);
     let mut android = Fields::new();
-    if let Some(secs) = part.field("time_to_live").and_then(Json::whole) {
+    if let Some(secs) = ttl {
         android.insert("ttl".into(), text(&format!("{secs}s")));
     }
     if let Some(key) = part.field("collapse_key") {

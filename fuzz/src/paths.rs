@@ -4,6 +4,8 @@ use domain::interest::InterestName;
 use domain::user::UserId;
 use server::fuzzing::{interest_path, user_path};
 
+use crate::verdict::Verdict;
+
 const DEVICE: &str = "/device_api/v1/instances/8f9a6e22-2483-49aa-8552-125f1a4c5781/devices/web/\
                       web-8f9a6e22-2483-49aa-8552-125f1a4c5781/interests/";
 const USERS: &str = "/customer_api/v1/instances/8f9a6e22-2483-49aa-8552-125f1a4c5781/users/";
@@ -13,39 +15,38 @@ const USERS: &str = "/customer_api/v1/instances/8f9a6e22-2483-49aa-8552-125f1a4c
 ///
 /// # Panics
 /// If an invariant does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> Verdict {
     let Some((mode, rest)) = data.split_first() else {
-        return;
+        return Verdict::UNREAD;
     };
     let Ok(text) = std::str::from_utf8(rest) else {
-        return;
+        return Verdict::UNREAD;
     };
-    match mode & 3 {
+    Verdict::taken_if(match mode & 3 {
         0 => {
-            if let Some((_, _, interest)) = interest_path(&format!("{DEVICE}{text}")) {
+            let found = interest_path(&format!("{DEVICE}{text}"));
+            if let Some((_, _, interest)) = &found {
                 let decoded = decode(path_of(text), false).expect("UTF-8");
                 assert_eq!(interest.as_str(), decoded, "decoded once");
                 assert!(InterestName::parse(decoded).is_ok());
             }
+            found.is_some()
         }
-        1 => {
-            for as_form in [false, true] {
-                if let Some(user) = user_path(&format!("{USERS}{text}"), as_form) {
-                    let decoded = decode(path_of(text), as_form).expect("UTF-8");
-                    assert_eq!(user.as_str(), decoded, "decoded once");
-                }
+        1 => [false, true].into_iter().all(|as_form| {
+            let found = user_path(&format!("{USERS}{text}"), as_form);
+            if let Some(user) = &found {
+                let decoded = decode(path_of(text), as_form).expect("UTF-8");
+                assert_eq!(user.as_str(), decoded, "decoded once");
             }
-        }
-        2 => {
-            let _ = interest_path(text);
-            let _ = user_path(text, mode & 4 == 0);
-        }
+            found.is_some()
+        }),
+        2 => interest_path(text).is_some() || user_path(text, mode & 4 == 0).is_some(),
         _ => encoded(text),
-    }
+    })
 }
 
-/// Every name that is one arrives as itself, however its caller encodes it.
-fn encoded(text: &str) {
+/// Every name that is one arrives as itself, however its caller encodes it. Whether it is one.
+fn encoded(text: &str) -> bool {
     let hex = |byte: u8| format!("%{byte:02x}");
     let all: String = text.bytes().map(hex).collect();
     // As the URI component function of browsers does.
@@ -67,12 +68,14 @@ fn encoded(text: &str) {
         let form = some.replace("%20", "+");
         assert_eq!(user_path(&format!("{USERS}{form}"), true), Some(user));
     }
-    if let Ok(interest) = InterestName::parse(text) {
+    let interest = InterestName::parse(text).ok();
+    if let Some(interest) = &interest {
         for path in [all.as_str(), some.as_str(), text] {
             let found = interest_path(&format!("{DEVICE}{path}")).map(|(_, _, interest)| interest);
-            assert_eq!(found.as_ref(), Some(&interest));
+            assert_eq!(found.as_ref(), Some(interest));
         }
     }
+    interest.is_some() || UserId::parse(text).is_ok()
 }
 
 /// What stands before the query and the fragment.
