@@ -1,10 +1,11 @@
 //! `…/secret-keys`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::instance::SecretKey;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{call, full, read};
 use crate::support::{Instance, Server};
