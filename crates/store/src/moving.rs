@@ -95,7 +95,7 @@ pub enum Begun {
 /// What a store counts up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// See [`Store::configuration_version`].
+    /// See [`Configuration::configuration_version`](crate::configuration::Configuration::configuration_version).
     pub configuration_version: i64,
     /// The highest number that was ever given to a thing of a kind: numbers do not repeat, even those of things long gone.
     pub numbers: Vec<(Kind, i64)>,
