@@ -123,6 +123,10 @@ impl FcmCredential {
     /// Checks a service-account file as Google's console hands it out.
     pub fn parse(json: &str) -> Result<Self, InvalidCredential> {
         let bad = InvalidCredential::ServiceAccount;
+        // A list would be read as the fields in their order.
+        if json.trim_start().starts_with('[') {
+            return Err(bad("it is JSON, but no object".into()));
+        }
         let read: ServiceAccountJson =
             serde_json::from_str(json).map_err(|error| bad(unreadable(json, &error)))?;
         if read.kind != "service_account" {
@@ -338,6 +342,10 @@ mod tests {
             (text, "no object"),
             (twice, "no object"),
             (format!("[{account}]"), "no object"),
+            (
+                format!(r#"["service_account","p","k","{key}","e","https://x"]"#),
+                "no object",
+            ),
             (account.replace("service_account", key), "something else"),
             (
                 account.replace(r#""e""#, &format!("[{key:?}]")),
