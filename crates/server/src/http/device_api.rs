@@ -13,8 +13,7 @@ mod vapid;
 #[cfg(feature = "fuzzing")]
 pub(crate) use devices::registration;
 #[cfg(feature = "fuzzing")]
-pub(crate) use interests::named as interests_named;
-pub(crate) use interests::{OneInterest, one as one_interest};
+pub(crate) use interests::{OneInterest, named as interests_named, one as one_interest};
 
 use utoipa_axum::routes;
 
