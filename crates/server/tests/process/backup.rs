@@ -92,15 +92,7 @@ async fn what_was_answered_before_a_copy_under_load_is_in_it_and_is_delivered() 
     for publish in &before {
         assert!(stage.receipts.devices(publish) >= PLOT.devices, "{publish}");
         // The receipts are of both servers. What the database of the copy has come to is of what it held, and of what followed.
-        let show = [
-            "publishes",
-            "show",
-            "--instance",
-            INSTANCE,
-            publish,
-            "--json",
-        ];
-        let told: Value = serde_json::from_str(&stage.manage(&show)).unwrap();
+        let told = stage.report(publish);
         let tallies = told["tallies"].as_array().unwrap().iter();
         let accepted: u64 = tallies
             .filter(|tally| tally["outcome"] == "accepted")

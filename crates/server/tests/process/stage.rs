@@ -140,7 +140,20 @@ impl Stage {
         self.surroundings.manage(arguments)
     }
 
-    /// The same, to be run.
+    /// Where a publish is, as the command line shows it.
+    pub(crate) fn report(&self, publish: &str) -> Value {
+        let show = [
+            "publishes",
+            "show",
+            "--instance",
+            INSTANCE,
+            publish,
+            "--json",
+        ];
+        serde_json::from_str(&self.manage(&show)).unwrap()
+    }
+
+    /// A command that manages, to be run.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
         self.surroundings.command(arguments)
     }

@@ -4,7 +4,6 @@
 //! replay sends it again; everything else goes its way.
 
 use domain::clock::{Clock as _, SystemClock, Timestamp};
-use serde_json::Value;
 
 use super::{Faults, PLOT, until_taken};
 use crate::program::Server;
@@ -17,15 +16,7 @@ const REPLAYS_MAX: usize = 10;
 async fn all_are_counted(stage: &Stage, server: &Server, answered: &[String]) {
     stage.settled(server).await;
     for publish in answered {
-        let show = [
-            "publishes",
-            "show",
-            "--instance",
-            INSTANCE,
-            publish,
-            "--json",
-        ];
-        let told: Value = serde_json::from_str(&stage.manage(&show)).unwrap();
+        let told = stage.report(publish);
         let mut ends = 0;
         for tally in told["tallies"].as_array().unwrap() {
             ends += tally["count"].as_u64().unwrap();
@@ -41,15 +32,7 @@ async fn all_are_counted(stage: &Stage, server: &Server, answered: &[String]) {
 
 /// The clock did jump: the server says another hour than this test.
 fn is_of_a_clock_off_by(stage: &Stage, hours: i64, publish: &str) {
-    let show = [
-        "publishes",
-        "show",
-        "--instance",
-        INSTANCE,
-        publish,
-        "--json",
-    ];
-    let told: Value = serde_json::from_str(&stage.manage(&show)).unwrap();
+    let told = stage.report(publish);
     let accepted = Timestamp::parse_rfc3339(told["acceptedAt"].as_str().unwrap()).unwrap();
     let off = accepted.as_secs() - SystemClock.now().as_secs() - hours * 3600;
     assert!(
