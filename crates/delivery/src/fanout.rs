@@ -1,20 +1,21 @@
 //! Runs one claimed job: page after page of devices, sent, then settled.
 //!
 //! The next page is read while the one before is sent. A page is settled in one transaction with the job's cursor, so a
-//! crash repeats at most the page in flight. A node that stops settles its page and gives the job back.
+//! crash repeats at most the page in flight. A node that stops settles its page and gives the job back. A job whose next page
+//! is damaged is left, so that it takes no place from others, and looked at again when its lease ends.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use domain::device::DeviceOrdinal;
-use store::Store;
 use store::publishes::{Job, Page, Settled, Settlement};
+use store::{Store, StoreError};
 
 use crate::gate::Visit;
 use crate::lanes::Permit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
-use crate::persist::{STORE_RETRY, give_back, is_cancelled, write};
+use crate::persist::{STORE_RETRY, give_back, is_cancelled, settle};
 use crate::sender::{Due, Sender};
 use crate::spans::{Spans, Work};
 
@@ -35,9 +36,13 @@ pub(crate) struct Fanout {
 pub(crate) enum Left {
     /// Its last page is settled.
     Done,
-    /// It was given back, or another node has it.
+    /// It was given back, another node has it, or it cannot be read.
     Elsewhere,
 }
+
+/// What the next page holds is damaged.
+#[derive(Debug, Clone, Copy)]
+struct Unreadable;
 
 impl Fanout {
     /// Runs a job until it is done, or taken away, or the node stops.
@@ -60,7 +65,10 @@ impl Fanout {
             Some(page) => (page.clone(), self.spans.page(job)),
             None => {
                 let read = pin!(self.read(job, job.cursor));
-                self.leases.hold(&*self.store, job, read).await?
+                match self.leases.hold(&*self.store, job, read).await? {
+                    Ok(read) => read,
+                    Err(Unreadable) => return Ok(Left::Elsewhere),
+                }
             }
         };
         let mut pages = 0;
@@ -75,10 +83,11 @@ impl Fanout {
             };
             let (settlement, next) = held.inspect_err(|_| work.failed("the lease was lost"))?;
             self.settle(job, &page, settlement, work).await?;
-            let Some((next, next_work)) = next else {
-                return Ok(Left::Done);
+            (page, work) = match next {
+                Some(Ok(read)) => read,
+                Some(Err(Unreadable)) => return Ok(Left::Elsewhere),
+                None => return Ok(Left::Done),
             };
-            (page, work) = (next, next_work);
             pages += 1;
             if pages == self.express_pages {
                 let place = pin!(permit.leave_express(job.publish.instance));
@@ -93,7 +102,7 @@ impl Fanout {
         job: &Job,
         page: &Page,
         work: &Work,
-    ) -> (Settlement, Option<(Page, Work)>) {
+    ) -> (Settlement, Option<Result<(Page, Work), Unreadable>>) {
         if page.last {
             return (self.send(job, page, work).await, None);
         }
@@ -103,26 +112,39 @@ impl Fanout {
     }
 
     /// Reads the next page, with which the work on it begins; a store that fails is asked again until it answers or the node
-    /// stops.
-    async fn read(&self, job: &Job, after: DeviceOrdinal) -> (Page, Work) {
-        let work = self.spans.page(job);
+    /// stops, but one that is damaged.
+    async fn read(&self, job: &Job, after: DeviceOrdinal) -> Result<(Page, Work), Unreadable> {
+        let mut work = self.spans.page(job);
         let part = work.part("publish.read");
         let page = self.read_page(job, after).await;
         drop(part);
-        (page, work)
+        match page {
+            Ok(page) => Ok((page, work)),
+            Err(Unreadable) => {
+                work.failed("the audience cannot be read");
+                Err(Unreadable)
+            }
+        }
     }
 
-    async fn read_page(&self, job: &Job, after: DeviceOrdinal) -> Page {
+    async fn read_page(&self, job: &Job, after: DeviceOrdinal) -> Result<Page, Unreadable> {
         loop {
             match self.store.audience_page(job, after, self.page_length).await {
-                Ok(page) => return page,
+                Ok(page) => return Ok(page),
+                Err(error @ StoreError::Corrupt(_)) => {
+                    tracing::error!(
+                        job = job.id.0, publish = %job.publish.id, %error,
+                        "a page of an audience cannot be read, which is tried again when the job's lease ends"
+                    );
+                    return Err(Unreadable);
+                }
                 Err(error) => {
                     tracing::warn!(job = job.id.0, %error, "a page of an audience could not be read, trying again");
                     tokio::select! {
                         biased;
                         // Nothing was read, so nothing is settled: the cursor stays where it is.
                         () = self.sender.stopping.cancelled() => {
-                            return Page { cursor: after, ..Page::default() };
+                            return Ok(Page { cursor: after, ..Page::default() });
                         }
                         () = tokio::time::sleep(STORE_RETRY) => {}
                     }
@@ -160,12 +182,14 @@ impl Fanout {
         work.settled(&settlement);
         let part = work.part("publish.settle");
         let now = self.sender.clock.now();
-        let until = self.leases.until();
-        let settled = write(|| {
+        let attempt = || {
+            let until = self.leases.until();
             self.store
                 .settle_page(job, page.cursor, page.last, until, settlement.clone(), now)
-        })
-        .await;
+        };
+        let renew = || self.store.renew_job(job.id, job.fence, self.leases.until());
+        let stopping = &self.sender.stopping;
+        let settled = settle(self.leases.length, stopping, attempt, renew).await;
         drop(part);
         match settled {
             Some(Settled::Done) => {

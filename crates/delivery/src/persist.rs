@@ -1,7 +1,8 @@
 //! Asking a store that fails again, where what is asked must not be lost.
 //!
-//! Everything that was done and has still to be written goes through here. The bounds are far below a lease's length, so
-//! whoever gives up here still loses nothing: the work is taken over when its lease ends.
+//! What was sent and is not written down is sent again by whoever finds its lease ended. So whoever sent it holds on to it: the
+//! lease is prolonged and the store asked for as long as the node runs. A store that fails for good, a damaged page for one, thus
+//! costs a place of a lane and not the same notification again after each lease.
 
 use std::time::Duration;
 
@@ -9,43 +10,149 @@ use domain::publish::Publish;
 use store::lookup::PublishState;
 use store::publishes::{Job, Settled};
 use store::{Store, StoreError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How long to wait before a failed store is asked again.
 pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
-/// How often a settlement is tried. With [`STORE_RETRY`] between, far less than a lease's length.
+/// How often a settlement is tried before the pauses get longer, and at most once the node stops. With [`STORE_RETRY`] between,
+/// far less than a lease's length.
 pub(crate) const SETTLE_TRIES: u32 = 20;
 
 /// Gives a job back, for whoever has a hand free.
 pub(crate) async fn give_back(store: &dyn Store, job: &Job) {
-    let given = write(|| store.release_job(job.id, job.fence)).await;
-    if given.is_none() {
-        tracing::warn!(
-            job = job.id.0,
-            "a job could not be given back; it is taken over when its lease ends"
-        );
+    for _ in 0..SETTLE_TRIES {
+        match store.release_job(job.id, job.fence).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(job = job.id.0, %error, "a job could not be given back, trying again");
+            }
+        }
+        tokio::time::sleep(STORE_RETRY).await;
     }
+    tracing::warn!(
+        job = job.id.0,
+        "a job could not be given back; it is taken over when its lease ends"
+    );
 }
 
-/// Writes something that must not be lost, trying again while the store fails. `None` when it fails for too long; the lease
-/// then ends, and the page is sent again by whoever takes over.
-pub(crate) async fn write<F>(mut attempt: impl FnMut() -> F) -> Option<Settled>
+/// Writes down what was sent, until the store takes it or somebody else has the work; `None` when the node stops before. After each
+/// third of its `length` the lease is prolonged by `renew`.
+pub(crate) async fn settle<A, R>(
+    length: Duration,
+    stopping: &CancellationToken,
+    mut attempt: impl FnMut() -> A,
+    mut renew: impl FnMut() -> R,
+) -> Option<Settled>
 where
-    F: Future<Output = Result<Settled, StoreError>>,
+    A: Future<Output = Result<Settled, StoreError>>,
+    R: Future<Output = Result<Settled, StoreError>>,
 {
-    for _ in 0..SETTLE_TRIES {
+    let (mut tries, mut renewed_at) = (0, Instant::now());
+    loop {
         match attempt().await {
             Ok(settled) => return Some(settled),
             Err(error) => {
                 tracing::warn!(%error, "the store did not take what was done, trying again");
             }
         }
-        tokio::time::sleep(STORE_RETRY).await;
+        tries += 1;
+        if !pause(tries, length / 6, stopping).await {
+            return None;
+        }
+        if renewed_at.elapsed() < length / 3 {
+            continue;
+        }
+        match renew().await {
+            Ok(Settled::Done) => renewed_at = Instant::now(),
+            Ok(Settled::LeaseLost) => return Some(Settled::LeaseLost),
+            Err(error) => tracing::warn!(%error, "a lease could not be prolonged, trying again"),
+        }
     }
-    None
+}
+
+/// Waits until a store that has failed so many times is to be asked again. Whether it is: not for ever once the node stops.
+pub(crate) async fn pause(tries: u32, longest: Duration, stopping: &CancellationToken) -> bool {
+    if tries < SETTLE_TRIES {
+        tokio::time::sleep(STORE_RETRY.min(longest)).await;
+        return true;
+    }
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => false,
+        () = tokio::time::sleep(longest) => true,
+    }
 }
 
 /// Whether work was lost because its publish was cancelled, which is nothing to worry about.
 pub(crate) async fn is_cancelled(store: &dyn Store, publish: &Publish) -> bool {
     let report = store.publish_report(publish.instance, publish.id).await;
     matches!(report, Ok(Some(report)) if report.state == PublishState::Cancelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(30);
+
+    async fn failing() -> Result<Settled, StoreError> {
+        Err(StoreError::Corrupt("a page".into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_is_held_until_the_store_takes_it() {
+        let tries = Cell::new(0);
+        let attempt = || {
+            tries.set(tries.get() + 1);
+            let is_over = tries.get() == 500;
+            async move {
+                match is_over {
+                    true => Ok(Settled::Done),
+                    false => failing().await,
+                }
+            }
+        };
+        let (longest, before) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
+        let renew = || {
+            longest.set(longest.get().max(before.get().elapsed()));
+            before.set(Instant::now());
+            async { Ok(Settled::Done) }
+        };
+        let settled = settle(LENGTH, &CancellationToken::new(), attempt, renew).await;
+        assert_eq!((settled, tries.get()), (Some(Settled::Done), 500));
+        let longest = longest.get().max(before.get().elapsed());
+        assert!(longest < LENGTH / 2, "the lease stays: {longest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_somebody_else_has_the_work() {
+        let renewed = Cell::new(0);
+        let renew = || {
+            renewed.set(renewed.get() + 1);
+            let is_lost = renewed.get() == 3;
+            async move {
+                match is_lost {
+                    true => Ok(Settled::LeaseLost),
+                    false => failing().await,
+                }
+            }
+        };
+        let settled = settle(LENGTH, &CancellationToken::new(), failing, renew).await;
+        assert_eq!((settled, renewed.get()), (Some(Settled::LeaseLost), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stops_tries_for_a_while_and_no_longer() {
+        let (tries, stopping) = (Cell::new(0), CancellationToken::new());
+        stopping.cancel();
+        let attempt = || {
+            tries.set(tries.get() + 1);
+            failing()
+        };
+        let settled = settle(LENGTH, &stopping, attempt, async || Ok(Settled::Done)).await;
+        assert_eq!((settled, tries.get()), (None, SETTLE_TRIES));
+    }
 }

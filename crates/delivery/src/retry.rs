@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::gate::Visit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
-use crate::persist::{SETTLE_TRIES, is_cancelled, write};
+use crate::persist::{SETTLE_TRIES, is_cancelled, settle};
 use crate::sender::{Due, Sender};
 use crate::spans::Spans;
 
@@ -132,11 +132,13 @@ impl Retries {
         settlement: Settlement,
     ) -> Option<Settled> {
         let now = self.clock.now();
-        let settled = write(|| {
+        let attempt = || {
             self.store
                 .settle_retries(publish.id, ids.clone(), settlement.clone(), now)
-        })
-        .await;
+        };
+        let renew = || self.store.renew_retries(ids.clone(), self.leases.until());
+        let stopping = &self.sender.stopping;
+        let settled = settle(self.leases.length, stopping, attempt, renew).await;
         if settled == Some(Settled::Done) {
             measure::deliveries(&settlement.tallies);
             measure::dead_devices(settlement.dead.len());

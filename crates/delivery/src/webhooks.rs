@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::instances::Instances;
 use crate::measure;
-use crate::persist::{SETTLE_TRIES, STORE_RETRY};
+use crate::persist::pause;
 
 /// How often it is looked which webhooks have requests due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -222,10 +222,12 @@ impl Lane {
         made
     }
 
-    /// Writes what became of attempts, trying again while the store fails. Whether the webhook was disabled by it.
+    /// Writes what became of attempts, trying again while the store fails: for as long, the webhook is sent nothing else, and
+    /// nothing again. Whether the webhook was disabled by it.
     async fn settle(&self, webhook: WebhookNumber, attempts: Vec<Attempted>) -> bool {
         let now = self.clock.now();
-        for _ in 0..SETTLE_TRIES {
+        let mut tries = 0;
+        loop {
             let disable_after = self.settings.disable_after;
             let settled = self
                 .store
@@ -237,9 +239,11 @@ impl Lane {
                     tracing::warn!(%error, "the store did not take what became of a webhook's requests, trying again");
                 }
             }
-            tokio::time::sleep(STORE_RETRY).await;
+            tries += 1;
+            if !pause(tries, LEASE_LENGTH / 3, &self.stopping).await {
+                return false;
+            }
         }
-        false
     }
 
     /// Keeps the queues within their bounds.

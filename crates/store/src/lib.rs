@@ -73,7 +73,7 @@ pub enum StoreError {
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What was read makes no sense: damaged, or written by a newer Heliostat.
-    #[error("the store holds something that makes no sense: {0}")]
+    #[error("the database is damaged, or not this Heliostat's: {0}")]
     Corrupt(String),
     /// There is no such instance (any more).
     #[error("there is no such instance")]
@@ -420,7 +420,7 @@ pub trait Store:
     /// Deletes up to `limit` keys of requests that were first used before `before`. How many it deleted.
     async fn prune_keys(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
-    /// Whether the store can be read and written now. For readiness checks.
+    /// Whether the store can be read and written now, and takes and gives out work. For readiness checks.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Finishes what was begun and lets go of the storage. Later calls fail with [`StoreError::Unavailable`].

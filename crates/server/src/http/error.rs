@@ -284,8 +284,7 @@ impl From<StoreError> for ApiError {
             StoreError::Corrupt(_) => {
                 tracing::error!(
                     %error,
-                    "the database is damaged, or not this Heliostat's: what was asked for cannot be read; `heliostat backup` tells \
-                     how far it goes, docs/OPERATIONS.md what to do"
+                    "what was asked for cannot be read: `heliostat backup` tells how far the damage goes, docs/OPERATIONS.md what to do"
                 );
                 Self::Unavailable
             }

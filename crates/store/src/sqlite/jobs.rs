@@ -181,6 +181,16 @@ pub(super) fn complete(
     Ok(Advanced::To(publish))
 }
 
+/// Whether those pages can be read without which nothing is accepted and nothing is claimed.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT (SELECT max(job) FROM jobs), (SELECT max(publish) FROM publishes),
+                    (SELECT retry FROM retries ORDER BY due_at, retry LIMIT 1)",
+        )?
+        .query_row([], |_| Ok(()))?)
+}
+
 /// How much work waits, of jobs and of retries.
 pub(super) fn queue_depth(
     connection: &Connection,

@@ -415,7 +415,7 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.run(instances::check).await?;
         self.readers.run(instances::configuration_version).await?;
-        Ok(())
+        self.readers.run(jobs::check).await
     }
 
     async fn close(&self) {

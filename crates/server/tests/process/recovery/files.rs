@@ -23,6 +23,29 @@ fn damage(file: &Path, with: &[u8]) -> usize {
         .count()
 }
 
+/// Overwrites the first page of a table, on which all of it is as long as it is small, in a database that nobody has open.
+fn damage_table(file: &Path, table: &str) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: u32 = connection
+        .query_row(root, [table], |row| row.get(0))
+        .unwrap();
+    connection.close().unwrap();
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    let at = (u64::from(page) - 1) * PAGE as u64;
+    file.write_all_at(&[0xa5; PAGE], at).unwrap();
+}
+
+/// Waits until the log has this in so many lines.
+async fn until_told(server: &Server, what: &str, lines: usize) {
+    until(what, async || {
+        let log = server.log();
+        let told = log.lines().filter(|line| line.contains(what)).count();
+        (told >= lines).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() {
     let (stage, server) = Stage::set(&PLOT).await;
@@ -50,15 +73,8 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
     // Accepting it needs none of the damaged pages; its fan-out does.
     let accepted = stage.ask(&server).await;
     assert!(matches!(accepted, Answer::Taken(_)), "{accepted:?}");
-    until("the fan-out to be told of", async || {
-        server
-            .log()
-            .lines()
-            .filter(|line| line.contains("malformed"))
-            .nth(2)
-            .map(drop)
-    })
-    .await;
+    // It is left, and looked at again after each lease.
+    until_told(&server, "a page of an audience cannot be read", 3).await;
     assert_eq!(status(&stage, &server, "/healthz").await, 200);
     let output = stage
         .command(&["backup", copy, "--force"])
@@ -83,6 +99,62 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
     all_are_delivered(&stage, &server, &answered).await;
     server.kill();
     stage.strike().await;
+}
+
+/// A database whose last publish is delivered and of which a table is damaged then, and a copy of it from before.
+async fn damaged(table: &str) -> (Stage, String) {
+    let (stage, server) = Stage::set(&PLOT).await;
+    let publish = stage.publish(&server).await.unwrap();
+    all_are_delivered(&stage, &server, &[publish]).await;
+    server.terminate();
+    assert!(server.end().await.success());
+    let copy = stage.path("copy.db").to_str().unwrap().to_owned();
+    stage.manage(&["backup", &copy]);
+    damage_table(&stage.database(), table);
+    (stage, copy)
+}
+
+async fn is_mended_by_a_restore(stage: Stage, copy: &str) {
+    stage.manage(&["restore", copy, "--force"]);
+    let server = stage.serve().await;
+    let mut answered = Vec::new();
+    until_taken(&stage, &server, &mut answered).await;
+    all_are_delivered(&stage, &server, &answered).await;
+    assert_eq!(status(&stage, &server, "/readyz").await, 200);
+    server.kill();
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_damaged_queue_it_does_not_start() {
+    for table in ["jobs", "retries"] {
+        let (stage, copy) = damaged(table).await;
+        for _ in 0..3 {
+            let line = does_not_start(&stage);
+            for part in ["cannot open the database", "is damaged"] {
+                assert!(line.contains(part), "{line}");
+            }
+        }
+        is_mended_by_a_restore(stage, &copy).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_and_cannot_be_noted_is_not_sent_again() {
+    // Every page of a fan-out adds to it.
+    let (stage, copy) = damaged("tallies").await;
+    let server = stage.serve().await;
+    let Answer::Taken(publish) = stage.ask(&server).await else {
+        panic!("accepting it needs nothing that is damaged");
+    };
+    // Longer than the store is asked often, and several leases more.
+    until_told(&server, "the store did not take what was done", 28).await;
+    assert_eq!(stage.receipts.devices(&publish), PLOT.page_length);
+    assert_eq!(stage.receipts.repeated(&publish), 0, "{}", server.log());
+    assert_eq!(status(&stage, &server, "/readyz").await, 200);
+    server.terminate();
+    assert!(server.end().await.success());
+    is_mended_by_a_restore(stage, &copy).await;
 }
 
 /// The log, and the index of it.

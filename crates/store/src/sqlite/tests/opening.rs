@@ -64,20 +64,13 @@ async fn a_path_that_cannot_be_opened_is_told() {
     );
 }
 
-#[tokio::test]
-async fn a_damaged_file_is_told() {
-    let folder = Folder::new();
-    let store = folder.open().await;
-    let id = instance(&store).await;
-    for number in 0..500 {
-        device(&store, id, number).await;
-    }
-    store.close().await;
+/// Overwrites the first pages of a table and its indices.
+fn damage(folder: &Folder, table: &str) {
     let connection = Connection::open(folder.path()).unwrap();
     let pages: Vec<u64> = connection
-        .prepare("SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'devices' AND rootpage > 0")
+        .prepare("SELECT rootpage FROM sqlite_schema WHERE tbl_name = ?1 AND rootpage > 0")
         .unwrap()
-        .query_map([], |row| row.get::<_, u32>(0).map(u64::from))
+        .query_map([table], |row| row.get::<_, u32>(0).map(u64::from))
         .unwrap()
         .collect::<Result<_, _>>()
         .unwrap();
@@ -89,6 +82,35 @@ async fn a_damaged_file_is_told() {
     for page in pages {
         file.write_all_at(&[0xa5; 4096], (page - 1) * 4096).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_damaged_queue_is_told_by_the_check() {
+    for table in ["jobs", "retries", "publishes"] {
+        let folder = Folder::new();
+        let store = folder.open().await;
+        store.check().await.unwrap();
+        store.close().await;
+        damage(&folder, table);
+        let store = folder.open().await;
+        let checked = store.check().await;
+        assert!(
+            matches!(checked, Err(StoreError::Corrupt(_))),
+            "{table}: {checked:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let id = instance(&store).await;
+    for number in 0..500 {
+        device(&store, id, number).await;
+    }
+    store.close().await;
+    damage(&folder, "devices");
     let store = folder.open().await;
     for number in 0..20 {
         let registration = super::registration(id, number);
