@@ -14,6 +14,7 @@ mod backup;
 mod collector;
 mod crash;
 mod dumps;
+mod neighbours;
 mod program;
 mod receipts;
 mod recovery;
