@@ -19,6 +19,7 @@ mod emulate;
 mod export;
 mod failure;
 mod health;
+mod huge_pages;
 mod import;
 mod instance;
 mod key;
@@ -98,6 +99,7 @@ enum Command {
 /// Runs what was typed.
 pub(crate) fn main() -> ExitCode {
     dumps::forbid();
+    huge_pages::forgo();
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli.command),
         Err(error) => refuse(&error),
