@@ -98,8 +98,9 @@ mod tests {
 
     const LENGTH: Duration = Duration::from_secs(30);
 
-    async fn failing() -> Result<Settled, StoreError> {
-        Err(StoreError::Corrupt("a page".into()))
+    /// What a store says that fails as long as it has no answer.
+    async fn says(answer: Option<Settled>) -> Result<Settled, StoreError> {
+        answer.ok_or_else(|| StoreError::Corrupt("a page".into()))
     }
 
     #[tokio::test(start_paused = true)]
@@ -107,19 +108,13 @@ mod tests {
         let tries = Cell::new(0);
         let attempt = || {
             tries.set(tries.get() + 1);
-            let is_over = tries.get() == 500;
-            async move {
-                match is_over {
-                    true => Ok(Settled::Done),
-                    false => failing().await,
-                }
-            }
+            says((tries.get() == 500).then_some(Settled::Done))
         };
         let (longest, before) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
         let renew = || {
             longest.set(longest.get().max(before.get().elapsed()));
             before.set(Instant::now());
-            async { Ok(Settled::Done) }
+            says(Some(Settled::Done))
         };
         let settled = settle(LENGTH, &CancellationToken::new(), attempt, renew).await;
         assert_eq!((settled, tries.get()), (Some(Settled::Done), 500));
@@ -132,15 +127,9 @@ mod tests {
         let renewed = Cell::new(0);
         let renew = || {
             renewed.set(renewed.get() + 1);
-            let is_lost = renewed.get() == 3;
-            async move {
-                match is_lost {
-                    true => Ok(Settled::LeaseLost),
-                    false => failing().await,
-                }
-            }
+            says((renewed.get() == 3).then_some(Settled::LeaseLost))
         };
-        let settled = settle(LENGTH, &CancellationToken::new(), failing, renew).await;
+        let settled = settle(LENGTH, &CancellationToken::new(), || says(None), renew).await;
         assert_eq!((settled, renewed.get()), (Some(Settled::LeaseLost), 3));
     }
 
@@ -150,9 +139,10 @@ mod tests {
         stopping.cancel();
         let attempt = || {
             tries.set(tries.get() + 1);
-            failing()
+            says(None)
         };
-        let settled = settle(LENGTH, &stopping, attempt, async || Ok(Settled::Done)).await;
+        let renew = || says(Some(Settled::Done));
+        let settled = settle(LENGTH, &stopping, attempt, renew).await;
         assert_eq!((settled, tries.get()), (None, SETTLE_TRIES));
     }
 }

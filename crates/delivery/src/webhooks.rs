@@ -222,8 +222,8 @@ impl Lane {
         made
     }
 
-    /// Writes what became of attempts, trying again while the store fails: for as long, the webhook is sent nothing else, and
-    /// nothing again. Whether the webhook was disabled by it.
+    /// Writes what became of attempts, trying again while the store fails: for as long, this node sends the webhook nothing else,
+    /// and nothing again; another may once the lease has ended. Whether the webhook was disabled by it.
     async fn settle(&self, webhook: WebhookNumber, attempts: Vec<Attempted>) -> bool {
         let now = self.clock.now();
         let mut tries = 0;

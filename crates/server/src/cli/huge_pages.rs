@@ -1,8 +1,8 @@
 //! No transparent huge pages: memory stays what is used.
 //!
 //! The kernel backs a stretch of 2 MiB as a whole once a part of it is in use, and looks for more such stretches behind the
-//! allocator's back. A server whose use comes and goes then grows by steps that it never gives back: by a tenth in an hour of
-//! faults, where without them it stays where it was (docs/PERFORMANCE.md, "The soak").
+//! allocator's back. That made the server larger, and is the likely reason why it grew by a step in an hour of faults
+//! (docs/PERFORMANCE.md, "The soak").
 
 /// Forgoes them, for every command. A kernel that has none, or a sandbox that forbids to ask, changes nothing but memory.
 #[cfg(target_os = "linux")]

@@ -46,16 +46,32 @@ async fn until_told(server: &Server, what: &str, lines: usize) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() {
+/// A database whose last publish is delivered and that nobody has open, and a copy of it.
+async fn backed_up() -> (Stage, String) {
     let (stage, server) = Stage::set(&PLOT).await;
     let publish = stage.publish(&server).await.unwrap();
     all_are_delivered(&stage, &server, &[publish]).await;
     server.terminate();
     assert!(server.end().await.success());
-    let copy = stage.path("copy.db");
-    let copy = copy.to_str().unwrap();
-    stage.manage(&["backup", copy]);
+    let copy = stage.path("copy.db").to_str().unwrap().to_owned();
+    stage.manage(&["backup", &copy]);
+    (stage, copy)
+}
+
+async fn is_mended_by_a_restore(stage: Stage, copy: &str) {
+    stage.manage(&["restore", copy, "--force"]);
+    let server = stage.serve().await;
+    let mut answered = Vec::new();
+    until_taken(&stage, &server, &mut answered).await;
+    all_are_delivered(&stage, &server, &answered).await;
+    assert_eq!(status(&stage, &server, "/readyz").await, 200);
+    server.kill();
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() {
+    let (stage, copy) = backed_up().await;
     // Where the devices are.
     assert!(damage(&stage.database(), b"android-11") > 0);
 
@@ -77,7 +93,7 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
     until_told(&server, "a page of an audience cannot be read", 3).await;
     assert_eq!(status(&stage, &server, "/healthz").await, 200);
     let output = stage
-        .command(&["backup", copy, "--force"])
+        .command(&["backup", &copy, "--force"])
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -91,44 +107,14 @@ async fn a_damaged_page_is_told_stops_nothing_else_and_is_mended_by_a_restore() 
     );
     server.terminate();
     server.end().await;
-
-    stage.manage(&["restore", copy, "--force"]);
-    let server = stage.serve().await;
-    let mut answered = Vec::new();
-    until_taken(&stage, &server, &mut answered).await;
-    all_are_delivered(&stage, &server, &answered).await;
-    server.kill();
-    stage.strike().await;
-}
-
-/// A database whose last publish is delivered and of which a table is damaged then, and a copy of it from before.
-async fn damaged(table: &str) -> (Stage, String) {
-    let (stage, server) = Stage::set(&PLOT).await;
-    let publish = stage.publish(&server).await.unwrap();
-    all_are_delivered(&stage, &server, &[publish]).await;
-    server.terminate();
-    assert!(server.end().await.success());
-    let copy = stage.path("copy.db").to_str().unwrap().to_owned();
-    stage.manage(&["backup", &copy]);
-    damage_table(&stage.database(), table);
-    (stage, copy)
-}
-
-async fn is_mended_by_a_restore(stage: Stage, copy: &str) {
-    stage.manage(&["restore", copy, "--force"]);
-    let server = stage.serve().await;
-    let mut answered = Vec::new();
-    until_taken(&stage, &server, &mut answered).await;
-    all_are_delivered(&stage, &server, &answered).await;
-    assert_eq!(status(&stage, &server, "/readyz").await, 200);
-    server.kill();
-    stage.strike().await;
+    is_mended_by_a_restore(stage, &copy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_damaged_queue_it_does_not_start() {
     for table in ["jobs", "retries"] {
-        let (stage, copy) = damaged(table).await;
+        let (stage, copy) = backed_up().await;
+        damage_table(&stage.database(), table);
         for _ in 0..3 {
             let line = does_not_start(&stage);
             for part in ["cannot open the database", "is damaged"] {
@@ -141,8 +127,9 @@ async fn with_a_damaged_queue_it_does_not_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_and_cannot_be_noted_is_not_sent_again() {
+    let (stage, copy) = backed_up().await;
     // Every page of a fan-out adds to it.
-    let (stage, copy) = damaged("tallies").await;
+    damage_table(&stage.database(), "tallies");
     let server = stage.serve().await;
     let Answer::Taken(publish) = stage.ask(&server).await else {
         panic!("accepting it needs nothing that is damaged");
