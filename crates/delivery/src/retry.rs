@@ -18,10 +18,10 @@ use crate::persist::{SETTLE_TRIES, is_cancelled, settle};
 use crate::sender::{Due, Sender};
 use crate::spans::Spans;
 
-/// How many retries are claimed at once.
-const BATCH_LENGTH: usize = 1000;
+/// How many retries are claimed at once: few enough that a publish does not wait long for their leases to be written.
+const BATCH_LENGTH: usize = 250;
 /// How many retries this node has claimed at a time at most.
-const IN_FLIGHT_MAX: usize = 4 * BATCH_LENGTH;
+const IN_FLIGHT_MAX: usize = 16 * BATCH_LENGTH;
 
 /// What retries need.
 #[derive(Debug, Clone)]

@@ -315,7 +315,7 @@ impl Store for SqliteStore {
     ) -> Result<Vec<RetryBatch>, StoreError> {
         let groups = self
             .writer
-            .run(move |c| retries::claim(c, lease, now, limit))
+            .run_for_retries(move |c| retries::claim(c, lease, now, limit))
             .await?;
         self.claimed_retries(groups).await
     }
@@ -338,7 +338,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
         self.writer
-            .run(move |c| settlement::of_retries(c, publish, &ids, &settlement, now))
+            .run_for_retries(move |c| settlement::of_retries(c, publish, &ids, &settlement, now))
             .await
     }
 

@@ -6,9 +6,10 @@
 //! behind a savepoint of its own. One that is refused before it changed anything has nothing to undo. If the commit fails,
 //! every operation of the group failed.
 //!
-//! How long a group takes is the time that a publish waits for. What devices ask for comes last in it, and has a share of
-//! its work that is measured while it is done; what is beyond that goes back into the queue.
+//! How long a group takes is the time that a publish waits for. Deliveries that are tried again, and what devices ask for, come last
+//! in it; each has a share of its work that is measured while it is done, and what is beyond that goes back into the queue.
 
+use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,8 @@ const COMMITS_PER_LOOK: u64 = 64;
 /// From how much work on, in names that came and rows that were changed, nothing more of devices is begun in a group. One
 /// request comes with some thousand names at most, and changes a few rows for each.
 const DEVICES_WORK_MAX: u64 = 5_000;
+/// The same for retries, in rows that were changed: four for each, if it is the last of its publish.
+const RETRIES_WORK_MAX: u64 = 400;
 
 /// What the writer has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -213,6 +216,15 @@ impl Writer {
         self.run_in(Lane::Devices { names }, work).await
     }
 
+    /// [`Writer::run`] for deliveries that are tried again, which can be so many that others would have to wait.
+    pub(super) async fn run_for_retries<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_in(Lane::Retries, work).await
+    }
+
     async fn run_in<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -251,25 +263,40 @@ impl Writer {
     }
 }
 
-/// What of a group's work devices have had.
+/// What of a group's work a lane has had.
 #[derive(Default)]
 struct Share {
     names: u64,
-    /// How many rows had been changed before the first of them.
+    /// How many rows had been changed before the first of its operations.
     changes_before: Option<u64>,
 }
 
 impl Share {
     /// Whether the next operation may be begun.
-    fn admits(&mut self, connection: &Connection, lane: Lane) -> bool {
-        let Lane::Devices { names } = lane else {
-            return true;
-        };
+    fn admits(&mut self, connection: &Connection, names: usize, work_max: u64) -> bool {
         let changes = connection.total_changes();
         let before = *self.changes_before.get_or_insert(changes);
-        let admits = self.names.saturating_add(changes - before) < DEVICES_WORK_MAX;
+        let admits = self.names.saturating_add(changes - before) < work_max;
         self.names = (self.names).saturating_add(u64::try_from(names).unwrap_or(u64::MAX));
         admits
+    }
+}
+
+/// The lanes of a group that have a share of it.
+#[derive(Default)]
+struct Shares {
+    retries: Share,
+    devices: Share,
+}
+
+impl Shares {
+    fn admit(&mut self, connection: &Connection, lane: Lane) -> bool {
+        let (retries, devices) = (&mut self.retries, &mut self.devices);
+        match lane {
+            Lane::Own => true,
+            Lane::Retries => retries.admits(connection, 0, RETRIES_WORK_MAX),
+            Lane::Devices { names } => devices.admits(connection, names, DEVICES_WORK_MAX),
+        }
     }
 }
 
@@ -315,17 +342,20 @@ impl Worker {
         }
     }
 
-    /// Runs a group in one transaction. What devices have no share for any more is not in it afterwards.
+    /// Runs a group in one transaction. What its lane has no share for any more is not in it afterwards.
     fn apply(&self, group: &mut Vec<Box<dyn Operation>>) -> Result<(), Lost> {
         let connection = &self.connection;
         execute(connection, "BEGIN IMMEDIATE")?;
-        let mut share = Share::default();
+        let mut shares = Shares::default();
         let mut done = 0;
         // Almost always all of them succeed, and then none of them needs a savepoint, for which SQLite would keep a copy of
         // each page that an operation touches.
-        while let Some(operation) = group.get_mut(done)
-            && share.admits(connection, operation.lane())
-        {
+        while let Some(operation) = group.get_mut(done) {
+            let lane = operation.lane();
+            if !shares.admit(connection, lane) {
+                self.postpone(group, done, lane);
+                continue;
+            }
             let may_stay = attempt(connection, operation.as_mut());
             check_open(connection)?;
             if !may_stay {
@@ -338,7 +368,6 @@ impl Worker {
             }
             done += 1;
         }
-        self.put_back(group, done);
         execute(connection, "COMMIT")?;
         Ok(())
     }
@@ -347,11 +376,14 @@ impl Worker {
     fn apply_each(&self, group: &mut Vec<Box<dyn Operation>>) -> Result<(), Lost> {
         let connection = &self.connection;
         execute(connection, "BEGIN IMMEDIATE")?;
-        let mut share = Share::default();
+        let mut shares = Shares::default();
         let mut done = 0;
-        while let Some(operation) = group.get_mut(done)
-            && share.admits(connection, operation.lane())
-        {
+        while let Some(operation) = group.get_mut(done) {
+            let lane = operation.lane();
+            if !shares.admit(connection, lane) {
+                self.postpone(group, done, lane);
+                continue;
+            }
             execute(connection, "SAVEPOINT operation")?;
             let may_stay = attempt(connection, operation.as_mut());
             check_open(connection)?;
@@ -361,23 +393,19 @@ impl Worker {
             execute(connection, "RELEASE operation")?;
             done += 1;
         }
-        self.put_back(group, done);
         execute(connection, "COMMIT")?;
         Ok(())
     }
 
-    fn put_back(&self, group: &mut Vec<Box<dyn Operation>>, done: usize) {
-        if done == group.len() {
-            return;
-        }
-        let rest = group.drain(done..).map(|operation| {
-            let names = match operation.lane() {
-                Lane::Devices { names } => names,
-                Lane::Own => 0,
-            };
-            (names, operation)
-        });
-        self.queue.put_back(rest);
+    /// Puts those of a lane that follow in a group back into the queue, first in turn.
+    fn postpone(&self, group: &mut Vec<Box<dyn Operation>>, from: usize, lane: Lane) {
+        let count = (group.iter().skip(from))
+            .take_while(|operation| discriminant(&operation.lane()) == discriminant(&lane))
+            .count();
+        let postponed = group
+            .drain(from..from + count)
+            .map(|operation| (operation.lane(), operation));
+        self.queue.put_back(postponed);
     }
 }
 

@@ -158,6 +158,43 @@ async fn a_flood_of_registrations_neither_pushes_out_a_publish_nor_makes_it_wait
 }
 
 #[tokio::test]
+async fn retries_beyond_their_share_make_nobody_wait_but_each_other() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    instance(&store).await;
+    let before = store.statistics();
+    let release = hold(&store).await;
+    let retry = |number: usize| {
+        store.writer.run_for_retries(move |c| {
+            (0..300).try_for_each(|row| insert(c, &format!("retry {number}, {row}")))
+        })
+    };
+    let device = store.writer.run_for_devices(|c| insert(c, "device"));
+    let own = store.writer.run(|c| insert(c, "own"));
+    let (first, second, third, device, own, ()) =
+        tokio::join!(retry(1), retry(2), retry(3), device, own, async {
+            until_waiting(&store, 5).await;
+            drop(release);
+        });
+    for done in [first, second, third, device, own] {
+        done.unwrap();
+    }
+    // The one that held up; all but the third retry, for which two have left nothing; and the third.
+    assert_eq!(store.statistics().commits - before.commits, 3);
+    let order = |connection: &Connection| {
+        let found: Result<Vec<String>, _> = connection
+            .prepare("SELECT identity FROM devices WHERE identity NOT LIKE '%, _%' OR identity LIKE '%, 0' ORDER BY device")?
+            .query_map([], |row| row.get(0))?
+            .collect();
+        Ok(found?)
+    };
+    assert_eq!(
+        store.readers.run(order).await.unwrap(),
+        ["own", "retry 1, 0", "retry 2, 0", "device", "retry 3, 0"]
+    );
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let folder = Folder::new();
     let settings = SqliteSettings {
