@@ -20,7 +20,7 @@ from . import accounts, database, heliostat, processes
 from .emulators import Emulators
 
 PEAK_SECONDS, PEAK_SECONDS_QUICK, DRAIN_SECONDS_MAX = 15, 5, 1200
-CONNECTIONS = 32
+CONNECTIONS = 64
 # How long the load waits before it connects again, as benches/tools/src/soak.rs has it.
 RECONNECT_SECONDS = 0.1
 # A fault holds for so long, and as long again nothing is wrong: in runs of twenty minutes or more, in shorter ones, in quick ones.
@@ -34,6 +34,7 @@ WINDOWS = 10
 MEMORY_GROWTH_MAX, DESCRIPTORS_GROWTH_MAX = 0.05, 8
 # Which share of half of the peak must be reached.
 RATE_SHARE_MIN = 0.9
+QUANTILES = {"half": 0.5, "99 %": 0.99, "all": 1}
 QUEUES = ("heliostat_queue_jobs", "heliostat_queue_retries", "heliostat_webhook_requests_waiting")
 RETRIED = re.compile(r'^heliostat_attempts_total\{(?=.*gateway="(\w+)")(?=.*outcome="retry").*\} (\d+)', re.M)
 INTERESTS = ["apns-warm", "fcm-warm", "web-warm"]
@@ -65,6 +66,8 @@ class Soak:
         self.span = FAULT_SECONDS if self.is_long else FAULT_SECONDS_QUICK if bench.quick else FAULT_SECONDS_SHORT
         self.samples, self.faults, self.killed = [], {}, 0
         self.ends = {}
+        # How many publishes to one user took so many milliseconds.
+        self.took = {}
         # How many connections the load may have tried in vain while the server was down.
         self.unconnected_max = 0
         self.over, self.broken = threading.Event(), []
@@ -117,7 +120,7 @@ class Soak:
     # ------------------------------------------------------------------ load and faults
 
     def load(self, seconds, rate):
-        """Makes load and adds up how it ended; requests per second that were answered."""
+        """Makes load, adds up how it ended, and keeps how long publishes took; how many requests were answered."""
         self.runs += 1
         payloads = json.dumps(heliostat.PAYLOADS)
         command = [
@@ -133,6 +136,7 @@ class Soak:
         told = json.loads(out)
         for how, count in told["ends"].items():
             self.ends[how] = self.ends.get(how, 0) + count
+        self.took = {int(milliseconds): count for milliseconds, count in told["tookMs"].items()}
         return sum(count for how, count in told["ends"].items() if how.endswith((" 200", " 204")))
 
     def first_publish(self):
@@ -285,8 +289,7 @@ class Soak:
         return slope * (WINDOWS - 1), medians
 
     def judge(self, emulators, peak, rate, drained):
-        lines = [] if self.bench.quick else [*self.growths(), (
-            "rate", f"{rate:,.0f} requests/s of {peak / 2:,.0f} asked for", rate >= RATE_SHARE_MIN * peak / 2)]
+        lines = [] if self.bench.quick else [*self.growths(), self.rate(rate, peak / 2)]
         lines += [self.trials(emulators), self.answers()]
         lines += accounts.judge(self.path, self.seen(emulators))
         memories, handles = ([], []) if self.bench.quick else (self.growth(column)[1] for column in (1, 2))
@@ -305,6 +308,11 @@ class Soak:
              abs(share) <= MEMORY_GROWTH_MAX),
             ("descriptors", f"{handles[0]:.0f} at first, {handles[-1]:.0f} at last", descriptors <= DESCRIPTORS_GROWTH_MAX),
         )
+
+    def rate(self, reached, asked):
+        times = ", ".join(f"{quantile(self.took, share):,} ms ({name})" for name, share in QUANTILES.items())
+        told = f"{reached:,.0f} requests/s of {asked:,.0f} asked for; publishes to one user were answered within {times}"
+        return "rate", told, reached >= RATE_SHARE_MIN * asked
 
     def trials(self, emulators):
         """Whether all happened that was to happen: each kill, and in runs that are long enough each fault."""
@@ -338,6 +346,16 @@ class Soak:
             acknowledged=self.acknowledged, interests=INTERESTS, broken=broken, kills=self.killed,
             accepted=taken | {"web": self.bench.receiver.web_pushes()}, doubtful=self.doubtful,
             told=self.bench.receiver.webhook_requests())
+
+
+def quantile(counts, share):
+    """The value that so large a share does not exceed, of values that there are so often each."""
+    rest = sum(counts.values()) * share
+    for value, count in sorted(counts.items()):
+        rest -= count
+        if rest <= 0:
+            return value
+    raise processes.Failed("nothing was counted")
 
 
 def text(result):

@@ -90,6 +90,19 @@ class Course(unittest.TestCase):
                 self.soak.ends = {"publish 200": 9, how: count}
                 self.assertFalse(self.is_well(self.soak.answers()))
 
+    # ------------------------------------------------------------------ rate
+
+    def test_the_rate_is_judged_by_what_was_asked_for(self):
+        self.soak.took = {1: 98, 7: 1, 900: 1}
+        self.assertTrue(self.is_well(self.soak.rate(900, 1000)))
+        _, told, met = self.soak.rate(899, 1000)
+        self.assertFalse(met)
+        self.assertIn("1 ms (half), 7 ms (99 %), 900 ms (all)", told)
+
+    def test_a_load_that_published_nothing_breaks_the_run(self):
+        with self.assertRaises(Failed):
+            self.soak.rate(900, 1000)
+
     # ------------------------------------------------------------------ doubts
 
     def test_in_doubt_is_what_failed_and_was_not_refused(self):

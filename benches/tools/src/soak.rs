@@ -1,8 +1,8 @@
 //! The load of a soak: publishes, registrations and reports over keep-alive connections, at a steady rate, against a server that
 //! may fail, break off and come back.
 //!
-//! Unlike the other loads it goes on whatever happens, and counts how each request ended. The ids of publishes that were
-//! acknowledged go to a file, for whoever asks afterwards whether each of them was kept.
+//! Unlike the other loads it goes on whatever happens, and counts how each request ended, and how long publishes to one user took.
+//! The ids of publishes that were acknowledged go to a file, for whoever asks afterwards whether each of them was kept.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,14 +26,15 @@ const TURN: usize = 20;
 const PUBLISHES: usize = 14;
 const REGISTRATIONS: usize = 3;
 
-/// Makes the load of a soak.
+/// Makes the load of a soak. Requests fall due whether those before them were answered or not, as they do where many people are
+/// behind them: what finds no free connection waits for one and is not left out.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Soak {
     /// The server: address and port.
     #[arg(long)]
     server: String,
     /// How many connections.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     connections: usize,
     /// For how long.
     #[arg(long)]
@@ -70,8 +71,14 @@ pub(crate) struct Soak {
     acknowledged: PathBuf,
 }
 
+/// What publishes to one user are counted as.
+const PUBLISH: &str = "publish";
+
 /// How requests ended: by what was asked and the status, or `broken`.
 type Ends = BTreeMap<String, u64>;
+
+/// How many publishes to one user took so many milliseconds until they were answered 200.
+type Took = BTreeMap<u128, u64>;
 
 struct Shared {
     load: Soak,
@@ -80,6 +87,7 @@ struct Shared {
     next: usize,
     fanouts: usize,
     ends: Ends,
+    took: Took,
     acknowledged: BufWriter<File>,
 }
 
@@ -100,6 +108,7 @@ impl Soak {
             next: 0,
             fanouts: 0,
             ends: Ends::new(),
+            took: Took::new(),
             acknowledged: BufWriter::new(acknowledged),
         }));
         let mut workers = tokio::task::JoinSet::new();
@@ -113,7 +122,7 @@ impl Soak {
         shared.acknowledged.flush()?;
         println!(
             "{}",
-            json!({"ends": shared.ends, "seconds": began.elapsed().as_secs_f64()})
+            json!({"ends": shared.ends, "tookMs": shared.took, "seconds": began.elapsed().as_secs_f64()})
         );
         Ok(())
     }
@@ -140,10 +149,6 @@ impl Shared {
         };
         if due.max(now) >= self.until {
             return None;
-        }
-        // Who came late is not made up for by a burst.
-        if self.load.rate > 0.0 && now > due + Duration::from_secs(1) {
-            self.began += now - due;
         }
         let number = self.next;
         self.next += 1;
@@ -178,7 +183,7 @@ impl Shared {
 
     fn publish(&self, number: usize) -> Ask {
         let user = format!("user-{}", number % self.load.users);
-        self.publish_to("publish", "users", &user)
+        self.publish_to(PUBLISH, "users", &user)
     }
 
     fn fan_out(&self) -> Ask {
@@ -222,13 +227,22 @@ impl Shared {
     }
 
     /// Takes an answer. An error means that the id of a publish could not be written down.
-    fn answered(&mut self, ask: &Ask, status: u16, body: &[u8]) -> std::io::Result<()> {
+    fn answered(
+        &mut self,
+        ask: &Ask,
+        took: Duration,
+        status: u16,
+        body: &[u8],
+    ) -> std::io::Result<()> {
         if status == 200 && ask.publishes {
             let Some(id) = publish_id(body) else {
                 self.ended(ask.what, "200 without an id");
                 return Ok(());
             };
             self.acknowledged.write_all(&id)?;
+            if ask.what == PUBLISH {
+                *self.took.entry(took.as_millis()).or_default() += 1;
+            }
         }
         self.ended(ask.what, &status.to_string());
         Ok(())
@@ -271,6 +285,7 @@ async fn work(shared: Rc<RefCell<Shared>>) -> Result<()> {
             tokio::time::sleep(RECONNECT_AFTER).await;
             continue;
         };
+        let began = Instant::now();
         let sent = connected.send(
             "POST",
             &ask.path,
@@ -280,7 +295,7 @@ async fn work(shared: Rc<RefCell<Shared>>) -> Result<()> {
         match tokio::time::timeout(ANSWER_WITHIN, sent).await {
             Ok(Ok((status, body))) => {
                 let mut shared = shared.borrow_mut();
-                let kept = shared.answered(&ask, status, body);
+                let kept = shared.answered(&ask, began.elapsed(), status, body);
                 kept.context("cannot write down what was acknowledged")?;
             }
             _ => {
