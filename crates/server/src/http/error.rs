@@ -53,6 +53,8 @@ pub(crate) enum ApiError {
     Line { number: u64, message: String },
     #[error("`{0}` given is not valid")]
     Query(&'static str),
+    #[error("`limit` has to be a number from 1 to {max}")]
+    Limit { max: usize },
     #[error("the Authorization header is missing or has not the form `Bearer <secret key>`")]
     NoSecretKey,
     #[error("the Authorization header is missing or has not the form `Bearer <Beams token>`")]
@@ -166,6 +168,7 @@ impl ApiError {
             | Self::NotAnObject
             | Self::Field { .. }
             | Self::Query(_)
+            | Self::Limit { .. }
             | Self::BadIdempotencyKey
             | Self::NoSecretKey
             | Self::Device(_)

@@ -236,7 +236,7 @@ pub(crate) fn limit_of(query: Option<&str>, default: usize, max: usize) -> Resul
             .parse()
             .ok()
             .filter(|limit| (1..=max).contains(limit))
-            .ok_or(ApiError::Query("limit")),
+            .ok_or(ApiError::Limit { max }),
     }
 }
 

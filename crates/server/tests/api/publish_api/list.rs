@@ -21,17 +21,18 @@ fn ids(page: &Value) -> Vec<String> {
 async fn what_is_asked_wrongly_is_400() {
     let server = Server::start().await;
     let instance = server.instance().await;
-    for (query, field) in [
-        ("status=lost", "status"),
-        ("cursor=x", "cursor"),
-        ("limit=0", "limit"),
-        ("limit=101", "limit"),
-        ("limit=-1", "limit"),
+    const LIMIT: &str = "`limit` has to be a number from 1 to 100";
+    for (query, told) in [
+        ("status=lost", "`status` given is not valid"),
+        ("cursor=x", "`cursor` given is not valid"),
+        ("limit=0", LIMIT),
+        ("limit=101", LIMIT),
+        ("limit=-1", LIMIT),
     ] {
         let rest = format!("?{query}");
         let reply = call(&server, &instance, Method::GET, &rest).await;
         let (_, description) = reply.refused(400);
-        assert_eq!(description, format!("`{field}` given is not valid"));
+        assert_eq!(description, told);
     }
 }
 
