@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 /// How long to wait before a failed store is asked again.
 pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
-/// How often a settlement is tried before the pauses get longer, and at most once the node stops. With [`STORE_RETRY`] between,
-/// far less than a lease's length.
-pub(crate) const SETTLE_TRIES: u32 = 20;
+/// How often it is asked for what may be given up, and by who settles before the pauses get longer. With [`STORE_RETRY`] between, far
+/// less than a lease's length.
+pub(crate) const STORE_TRIES: u32 = 20;
 
 /// Gives a job back, for whoever has a hand free.
 pub(crate) async fn give_back(store: &dyn Store, job: &Job) {
-    for _ in 0..SETTLE_TRIES {
+    for _ in 0..STORE_TRIES {
         match store.release_job(job.id, job.fence).await {
             Ok(_) => return,
             Err(error) => {
@@ -73,7 +73,7 @@ where
 
 /// Waits until a store that has failed so many times is to be asked again. Whether it is: not for ever once the node stops.
 pub(crate) async fn pause(tries: u32, longest: Duration, stopping: &CancellationToken) -> bool {
-    if tries < SETTLE_TRIES {
+    if tries < STORE_TRIES {
         tokio::time::sleep(STORE_RETRY.min(longest)).await;
         return true;
     }
@@ -143,6 +143,6 @@ mod tests {
         };
         let renew = || says(Some(Settled::Done));
         let settled = settle(LENGTH, &stopping, attempt, renew).await;
-        assert_eq!((settled, tries.get()), (None, SETTLE_TRIES));
+        assert_eq!((settled, tries.get()), (None, STORE_TRIES));
     }
 }

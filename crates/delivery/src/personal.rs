@@ -13,11 +13,8 @@ use domain::publish::Publish;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::persist::STORE_RETRY;
+use crate::persist::{STORE_RETRY, STORE_TRIES};
 use crate::sender::Due;
-
-/// How often the store is asked. With [`STORE_RETRY`] between, far less than a lease's length.
-const TRIES: u32 = 20;
 
 /// What the deliveries of one page of such a publish need.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl<'a> Personal<'a> {
         stopping: &CancellationToken,
     ) -> Option<Self> {
         let devices: Vec<DeviceOrdinal> = due.iter().map(|due| due.recipient.device).collect();
-        for _ in 0..TRIES {
+        for _ in 0..STORE_TRIES {
             match store.user_values(publish.id, devices.clone()).await {
                 Ok(values) => {
                     let values = values.into_iter().collect();

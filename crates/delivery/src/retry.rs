@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::gate::Visit;
 use crate::lease::{Leases, Lost};
 use crate::measure;
-use crate::persist::{SETTLE_TRIES, is_cancelled, settle};
+use crate::persist::{STORE_TRIES, is_cancelled, settle};
 use crate::sender::{Due, Sender};
 use crate::spans::Spans;
 
@@ -109,7 +109,7 @@ impl Retries {
 
     async fn send(&self, batch: &RetryBatch) -> Option<Settlement> {
         let publish = &batch.publish;
-        let instance = self.sender.instance(publish.instance, SETTLE_TRIES);
+        let instance = self.sender.instance(publish.instance, STORE_TRIES);
         let instance = instance.await.ok()?;
         let due: Vec<_> = batch
             .retries
