@@ -109,7 +109,7 @@ def main():
     if chosen.record:
         tables.record(bench.root / "docs/PERFORMANCE.md", facts, results, all_rows=not chosen.only)
     print("\n" + tables.text(results))
-    print(f"\n{bench.work.relative_to(bench.root)}/{stamp}.json and .md")
+    print(f"\n{os.path.relpath(bench.work)}/{stamp}.json and .md")
     return 1 if any("failed" in result for result in results.values()) else 0
 
 
@@ -120,7 +120,7 @@ def soak_main(bench, chosen, facts):
     if chosen.record:
         soak.record(bench.root / "docs/PERFORMANCE.md", facts, result)
     print("\n" + soak.text(result))
-    print(f"\n{bench.work.relative_to(bench.root)}/soak-{stamp}.json")
+    print(f"\n{os.path.relpath(bench.work)}/soak-{stamp}.json")
     return 0 if all(line["met"] for line in result["lines"]) else 1
 
 
