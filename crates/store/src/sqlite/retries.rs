@@ -1,7 +1,7 @@
 //! Retries: one row per delivery that waits for another attempt, claimed like jobs.
 
 use domain::clock::Timestamp;
-use domain::device::Recipient;
+use domain::device::{DeviceOrdinal, Recipient};
 use domain::user::UserOrdinal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -127,8 +127,8 @@ pub(super) fn next_due(
 /// What a claimed retry turned out to be when it was to be settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
-    /// The fence is right.
-    Yes,
+    /// The fence is right; it is of this device.
+    Yes(DeviceOrdinal),
     /// Somebody else has it.
     Lost,
     /// It is gone, with its device.
@@ -141,13 +141,13 @@ pub(super) fn held(
     retry: RetryId,
     fence: Fence,
 ) -> Result<Held, StoreError> {
-    let found: Option<i64> = connection
-        .prepare_cached("SELECT fence FROM retries WHERE retry = ?1 AND publish = ?2")?
-        .query_row([retry.0, publish], |row| row.get(0))
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT fence, device FROM retries WHERE retry = ?1 AND publish = ?2")?
+        .query_row([retry.0, publish], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     Ok(match found {
         None => Held::Gone,
-        Some(found) if found == fence.0 => Held::Yes,
+        Some((found, device)) if found == fence.0 => Held::Yes(DeviceOrdinal(device)),
         Some(_) => Held::Lost,
     })
 }
@@ -159,7 +159,8 @@ pub(super) fn delete(connection: &Connection, retry: RetryId) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes retries; those of devices that are gone, or are not their user's any more, are left out.
+/// Writes retries, in the place of what waited for the same device; those of devices that are gone, or are not their user's any more,
+/// are left out.
 pub(super) fn insert(
     connection: &Connection,
     publish: i64,

@@ -1,5 +1,7 @@
 //! Settlements: all that one page, or one batch of retries, has to write.
 
+use std::collections::HashSet;
+
 use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
@@ -61,7 +63,7 @@ pub(super) fn of_retries(
     let mut mine = Vec::with_capacity(ids.len());
     for (retry, fence) in ids {
         match retries::held(connection, publish, *retry, *fence)? {
-            Held::Yes => mine.push(*retry),
+            Held::Yes(device) => mine.push((*retry, device)),
             Held::Gone => {}
             Held::Lost => return Ok(Settled::LeaseLost),
         }
@@ -69,8 +71,13 @@ pub(super) fn of_retries(
     if mine.is_empty() {
         return Ok(Settled::LeaseLost);
     }
-    for retry in mine {
-        retries::delete(connection, retry)?;
+    // What waits once more is changed where it stands: to write it anew would change pages of every index. If it must not wait any
+    // more, since its device or the device's user is gone, it went with them.
+    let again: HashSet<_> = settlement.retries.iter().map(|new| new.device).collect();
+    for (retry, device) in mine {
+        if !again.contains(&device) {
+            retries::delete(connection, retry)?;
+        }
     }
     apply(connection, publish, settlement, now)?;
     Ok(Settled::Done)
