@@ -22,11 +22,6 @@ def commit_milliseconds(directory, count=300):
     return sorted(took)
 
 
-def quantile(ordered, share):
-    """The value below which so large a share of the ordered values lies."""
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-
 def registrations_per_second(path, group, seconds):
     """Devices per second when their rows are written to a database's tables, `group` of them per durable commit."""
     database = sqlite3.connect(path, isolation_level=None)

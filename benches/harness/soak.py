@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 from statistics import median
 
-from . import accounts, database, heliostat, processes
+from . import accounts, database, heliostat, processes, quantiles
 from .emulators import Emulators
 
 PEAK_SECONDS, PEAK_SECONDS_QUICK, DRAIN_SECONDS_MAX = 15, 5, 1200
@@ -310,7 +310,10 @@ class Soak:
         )
 
     def rate(self, reached, asked):
-        times = ", ".join(f"{quantile(self.took, share):,} ms ({name})" for name, share in QUANTILES.items())
+        """Whether as much was answered as has to be; how fast publishes were is told beside it."""
+        if not self.took:
+            raise processes.Failed("no publish was answered")
+        times = ", ".join(f"{quantiles.of_counts(self.took, share):,} ms ({name})" for name, share in QUANTILES.items())
         told = f"{reached:,.0f} requests/s of {asked:,.0f} asked for; publishes to one user were answered within {times}"
         return "rate", told, reached >= RATE_SHARE_MIN * asked
 
@@ -346,16 +349,6 @@ class Soak:
             acknowledged=self.acknowledged, interests=INTERESTS, broken=broken, kills=self.killed,
             accepted=taken | {"web": self.bench.receiver.web_pushes()}, doubtful=self.doubtful,
             told=self.bench.receiver.webhook_requests())
-
-
-def quantile(counts, share):
-    """The value that so large a share does not exceed, of values that there are so often each."""
-    rest = sum(counts.values()) * share
-    for value, count in sorted(counts.items()):
-        rest -= count
-        if rest <= 0:
-            return value
-    raise processes.Failed("nothing was counted")
 
 
 def text(result):

@@ -5,7 +5,7 @@ import threading
 import time
 from statistics import median
 
-from .. import commits, database, heliostat, processes
+from .. import database, heliostat, processes, quantiles
 from .intake import load
 
 # So many registrations wait at any time. No rate holds them back, as if each came from an address of its own.
@@ -41,7 +41,7 @@ class Flood:
             flood.join()
         if not was_flooded or not rates:
             raise processes.Failed("the flood was over before the publishes were")
-        told = [[round(commits.quantile(ms, share), 2) for share in (0.5, 0.99)] for ms in (idle, beside)]
+        told = [[round(quantiles.of_values(ms, share), 2) for share in (0.5, 0.99)] for ms in (idle, beside)]
         bench.say(f"{self.name}: p50 and p99 in ms {told[0]} idle, {told[1]} beside {rates[0]:,.0f} devices/s")
         return {"idle": idle, "beside": beside, "devicesPerSecond": rates[0]}
 
@@ -58,7 +58,7 @@ class Flood:
 
     def results(self, rounds):
         def middle(key, share):
-            return median(commits.quantile(one[key], share) for one in rounds)
+            return median(quantiles.of_values(one[key], share) for one in rounds)
 
         rate = median(one["devicesPerSecond"] for one in rounds)
         rows = []

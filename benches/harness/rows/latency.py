@@ -3,7 +3,7 @@
 import json
 from statistics import median
 
-from .. import commits, database, heliostat, processes
+from .. import commits, database, heliostat, processes, quantiles
 
 
 class Latency:
@@ -21,7 +21,7 @@ class Latency:
             idle, beside = self.once(bench, path, devices, count)
             rounds.append({"commit": commit, "idle": sorted(idle["ms"]), "beside": sorted(beside["ms"]),
                            "deliveriesPerSecond": beside["deliveriesPerSecond"]})
-            told = {key: [round(commits.quantile(rounds[-1][key], share), 2) for share in (0.5, 0.99)]
+            told = {key: [round(quantiles.of_values(rounds[-1][key], share), 2) for share in (0.5, 0.99)]
                     for key in ("commit", "idle", "beside")}
             bench.say(f"{self.name}: p50 and p99 in ms {told}, {len(beside['ms'])} beside the fan-out")
         return {"rows": self.results(rounds, devices), "rounds": rounds}
@@ -42,7 +42,7 @@ class Latency:
 
     def results(self, rounds, devices):
         def middle(key, share):
-            return median(commits.quantile(one[key], share) for one in rounds)
+            return median(quantiles.of_values(one[key], share) for one in rounds)
 
         commit, idle, idle_late = middle("commit", 0.5), middle("idle", 0.5), middle("idle", 0.99)
         late, rate = middle("beside", 0.99), median(one["deliveriesPerSecond"] for one in rounds)

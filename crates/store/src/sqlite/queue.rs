@@ -1,9 +1,9 @@
 //! A bounded queue between async callers and threads that block.
 //!
 //! Callers never wait: a full queue refuses at once. Threads sleep until something comes. Once closed, it takes nothing
-//! more, and hands out what it has before it tells the threads to end. It has three lanes, so that what strangers may ask for
-//! neither fills the queue for the rest, nor memory, and that neither it nor deliveries that are tried again make a group long that
-//! the rest waits for.
+//! more, and hands out what it has before it tells the threads to end. It has three lanes: what strangers may ask for neither
+//! fills the queue for the rest, nor memory; and neither that nor deliveries that are tried again make a group long that the rest
+//! waits for.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -350,13 +350,8 @@ impl Worker {
         let mut done = 0;
         // Almost always all of them succeed, and then none of them needs a savepoint, for which SQLite would keep a copy of
         // each page that an operation touches.
-        while let Some(operation) = group.get_mut(done) {
-            let lane = operation.lane();
-            if !shares.admit(connection, lane) {
-                self.postpone(group, done, lane);
-                continue;
-            }
-            let may_stay = attempt(connection, operation.as_mut());
+        while let Some(operation) = self.next(group, done, &mut shares) {
+            let may_stay = attempt(connection, operation);
             check_open(connection)?;
             if !may_stay {
                 execute(connection, "ROLLBACK")?;
@@ -378,14 +373,9 @@ impl Worker {
         execute(connection, "BEGIN IMMEDIATE")?;
         let mut shares = Shares::default();
         let mut done = 0;
-        while let Some(operation) = group.get_mut(done) {
-            let lane = operation.lane();
-            if !shares.admit(connection, lane) {
-                self.postpone(group, done, lane);
-                continue;
-            }
+        while let Some(operation) = self.next(group, done, &mut shares) {
             execute(connection, "SAVEPOINT operation")?;
-            let may_stay = attempt(connection, operation.as_mut());
+            let may_stay = attempt(connection, operation);
             check_open(connection)?;
             if !may_stay {
                 execute(connection, "ROLLBACK TO operation")?;
@@ -397,15 +387,28 @@ impl Worker {
         Ok(())
     }
 
-    /// Puts those of a lane that follow in a group back into the queue, first in turn.
-    fn postpone(&self, group: &mut Vec<Box<dyn Operation>>, from: usize, lane: Lane) {
-        let count = (group.iter().skip(from))
-            .take_while(|operation| discriminant(&operation.lane()) == discriminant(&lane))
-            .count();
-        let postponed = group
-            .drain(from..from + count)
-            .map(|operation| (operation.lane(), operation));
-        self.queue.put_back(postponed);
+    /// The operation of a group that comes at this place. If its lane has had its share, the rest of that lane goes back into the
+    /// queue first, and the next lane has the place: a group is in the order of its lanes.
+    fn next<'g>(
+        &self,
+        group: &'g mut Vec<Box<dyn Operation>>,
+        at: usize,
+        shares: &mut Shares,
+    ) -> Option<&'g mut dyn Operation> {
+        loop {
+            let lane = group.get(at)?.lane();
+            if shares.admit(&self.connection, lane) {
+                break;
+            }
+            let count = (group.iter().skip(at))
+                .take_while(|operation| discriminant(&operation.lane()) == discriminant(&lane))
+                .count();
+            let postponed = group
+                .drain(at..at + count)
+                .map(|operation| (operation.lane(), operation));
+            self.queue.put_back(postponed);
+        }
+        group.get_mut(at).map(|operation| &mut **operation as _)
     }
 }
 
