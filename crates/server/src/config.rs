@@ -146,6 +146,9 @@ pub enum MasterKeySource {
     Given(Keyring),
     /// It is in this file, or will be made there.
     File(PathBuf),
+    /// Nothing says where, and none can be made. Only who needs the key minds: moving a database, or going to a server, works
+    /// without.
+    Unset,
 }
 
 /// How gateways are reached.

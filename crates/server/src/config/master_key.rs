@@ -23,6 +23,7 @@ pub(super) fn load(source: &MasterKeySource, database: &Database) -> Result<Keyr
     let path = match source {
         MasterKeySource::Given(key) => return Ok(key.clone()),
         MasterKeySource::File(path) => path,
+        MasterKeySource::Unset => return Err(ConfigError::MasterKeyUnset),
     };
     let missing = |result: &Result<_, ConfigError>| matches!(result, Err(ConfigError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound);
     let found = read(path);
@@ -57,7 +58,7 @@ pub(super) fn present(source: &MasterKeySource) -> Result<Option<Keyring>, Confi
     match source {
         MasterKeySource::Given(key) => Ok(Some(key.clone())),
         MasterKeySource::File(path) if path.exists() => read(path).map(Some),
-        MasterKeySource::File(_) => Ok(None),
+        MasterKeySource::File(_) | MasterKeySource::Unset => Ok(None),
     }
 }
 

@@ -219,11 +219,7 @@ fn a_damaged_database_is_not_copied_and_can_be_replaced() {
 
 #[test]
 fn postgresql_has_tools_of_its_own() {
-    let mut place = Place::new();
-    place.set(
-        "HELIOSTAT_MASTER_KEY",
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-    );
+    let place = Place::new();
     let url = "postgres://heliostat@127.0.0.1:1/heliostat";
     for command in ["backup", "restore"] {
         let line = place.fails(1, &[command, "copy.db", "--database", url]);

@@ -62,5 +62,9 @@ fn what_cannot_be_moved_is_one_line() {
     );
     assert!(!place.path("heliostat.db").exists() && !place.path("other.db").exists());
     place.fails(1, &["migrate", "--from", "mysql:x", "--to", TO]);
+    // What is sealed stays sealed: no master key is asked for.
+    let nowhere = "postgres://heliostat@127.0.0.1:1/heliostat";
+    let line = place.fails(1, &["migrate", "--from", nowhere, "--to", TO]);
+    assert!(line.contains("cannot open the database"), "{line}");
     place.fails(2, &["migrate", "--from", FROM]);
 }
