@@ -149,10 +149,11 @@ impl Create {
             .with(IfMissing::Create, async |place| {
                 let made = place.call(Method::POST, "/instances", Some(&body)).await?;
                 let said = format!(
-                    "Instance    {}\nSecret key  {}\n\nKeep the secret key: it is shown this once. \
+                    "Instance    {}\nSecret key  {}\nMade in     {}\n\nKeep the secret key: it is shown this once. \
                      It belongs in your backend, never in an app.",
                     text(&made, "id"),
                     text(&made, "secretKey"),
+                    place.name(),
                 );
                 self.output.show(&made, said)
             })

@@ -120,6 +120,13 @@ pub(crate) fn is_missing(config: &Config) -> bool {
 }
 
 impl Place {
+    /// How people name it: the database, without its password, or the server's URL.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Here(_, name) | Self::There(_, name) => name,
+        }
+    }
+
     /// What is at a path behind `/admin_api/v1`.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::GET, path, None).await

@@ -70,6 +70,11 @@ fn id_and_key_may_be_brought_along() {
         text.contains(ID) && text.contains("brought-along-0001"),
         "{text}"
     );
+    // A database that nobody meant is made as well as the right one.
+    assert!(
+        text.contains("\nMade in     sqlite:./heliostat.db\n"),
+        "{text}"
+    );
     let line = place.fails(1, &["instance", "create", "--name", "other", "--id", ID]);
     assert!(line.contains("exists already"), "{line}");
     let shown = place.ok(&["instance", "show", ID]);
