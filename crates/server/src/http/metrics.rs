@@ -68,6 +68,7 @@ fn begin_at_zero() {
         metrics::counter!("heliostat_events_total", "event" => event.as_str()).increment(0);
     }
     metrics::counter!("heliostat_events_lost_total").increment(0);
+    metrics::counter!("heliostat_http_connections_refused_total").increment(0);
     for outcome in ["used", "refused"] {
         metrics::counter!("heliostat_certificate_changes_total", "outcome" => outcome).increment(0);
     }

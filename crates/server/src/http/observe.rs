@@ -86,6 +86,10 @@ pub(crate) fn describe() {
     );
     metrics::describe_gauge!("heliostat_http_connections", "Open connections.");
     metrics::describe_counter!(
+        "heliostat_http_connections_refused_total",
+        "Connections closed at once because their address had as many as it may."
+    );
+    metrics::describe_counter!(
         "heliostat_events_lost_total",
         "Reports of devices that the store failed to count and that are not repeated."
     );
