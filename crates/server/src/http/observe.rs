@@ -38,8 +38,9 @@ pub(crate) async fn observe(
     let status = response.status().as_u16();
     let duration_ms = took.as_secs_f64() * 1000.0;
     let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
-    if route.starts_with('/') && !route.contains("_api/") {
-        // Probes and scrapes come every few seconds and say nothing.
+    let signs_in = (method, route.as_str()) == ("POST", "/sign-in");
+    if route.starts_with('/') && !route.contains("_api/") && !signs_in {
+        // Probes and scrapes come every few seconds and say nothing, and what is done on pages is in the audit log.
         tracing::debug!(
             method,
             route,

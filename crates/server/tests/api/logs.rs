@@ -104,6 +104,8 @@ async fn live(server: &Server, instance: &Instance) -> String {
         .get("/nothing/secret-path?secret-query")
         .await
         .refused(404);
+    server.get("/sign-in").await;
+    server.post("/sign-in", "token=secret-token").await;
     id
 }
 
@@ -140,6 +142,9 @@ async fn requests_are_told_by_route_and_nothing_secret_or_personal_shows() {
     );
     assert_eq!(bound["instance"], instance.id.to_string());
     assert!(bound["duration_ms"].as_f64().is_some());
+    let pages = log.requests("/sign-in");
+    let levels: Vec<_> = pages.iter().map(|line| &line["level"]).collect();
+    assert_eq!(levels, ["DEBUG", "INFO"], "who tries to come in is told");
     // An address is personal; it is logged where the operator wants it.
     assert!(bound.get("client").is_none());
 }
