@@ -1,6 +1,8 @@
 //! `/metrics` for Prometheus: what all rooms of the house record, and how much work waits.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -9,8 +11,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use store::StoreError;
 use store::publishes::{EventKind, QueueDepth};
 
-use super::error::ApiError;
-use super::openapi::Refusal;
 use super::{Api, observe};
 
 /// Upper bounds of the buckets of every duration, in seconds: from a request answered from memory to a gateway that
@@ -18,6 +18,9 @@ use super::{Api, observe};
 const DURATION_BUCKETS_SECS: [f64; 13] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0,
 ];
+
+/// How long the store may take to count what waits: less than Prometheus waits for all of it.
+const COUNTING_MAX: Duration = Duration::from_secs(3);
 
 /// The version of the text that Prometheus reads.
 const EXPOSITION: HeaderValue =
@@ -42,20 +45,6 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
         delivery::measure::describe();
         crate::tls::describe();
         crate::traces::describe();
-        metrics::describe_gauge!("heliostat_queue_jobs", "Unfinished jobs.");
-        metrics::describe_gauge!(
-            "heliostat_queue_retries",
-            "Deliveries that wait for another attempt."
-        );
-        metrics::describe_gauge!(
-            "heliostat_queue_oldest_job_seconds",
-            metrics::Unit::Seconds,
-            "Age of the oldest unfinished job."
-        );
-        metrics::describe_gauge!(
-            "heliostat_webhook_requests_waiting",
-            "Requests to webhooks that wait to be sent, or to be sent again."
-        );
         begin_at_zero();
         handle
     })
@@ -86,28 +75,49 @@ fn begin_at_zero() {
     summary = "What was counted and measured, for Prometheus",
     responses(
         (status = 200, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8", description = "Prometheus' text format; docs/OBSERVABILITY.md says what each metric is"),
-        (status = 503, body = Refusal),
     )
 )]
-pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     // Anybody may ask as often as they like.
     let counted = api
         .shared
         .counting
         .ask(async || waiting(&api).await.map_err(Arc::new));
-    let (depth, waiting) = counted.await.map_err(|error| StoreError::shared(&error))?;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a gauge is a float, and nobody has 2^53 jobs"
-    )]
-    {
-        metrics::gauge!("heliostat_queue_jobs").set(depth.jobs as f64);
-        metrics::gauge!("heliostat_queue_retries").set(depth.retries as f64);
-        metrics::gauge!("heliostat_webhook_requests_waiting").set(waiting as f64);
+    let mut text = recorder().render();
+    match tokio::time::timeout(COUNTING_MAX, counted).await {
+        Ok(Ok((depth, waiting))) => tell_waiting(&mut text, depth, waiting),
+        // What this process knows by itself is wanted most when the store fails.
+        Ok(Err(error)) => tracing::warn!(%error, "the store does not say how much work waits"),
+        Err(_) => tracing::warn!("the store takes too long to say how much work waits"),
     }
-    metrics::gauge!("heliostat_queue_oldest_job_seconds").set(depth.oldest_job.as_secs_f64());
-    let text = recorder().render();
-    Ok(([(header::CONTENT_TYPE, EXPOSITION)], text).into_response())
+    ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response()
+}
+
+/// Writes how much work waits. Not recorded: where nobody knows it, what was known before must not stand there.
+fn tell_waiting(text: &mut String, depth: QueueDepth, waiting: u64) {
+    let mut gauge = |name, help, value: &dyn std::fmt::Display| {
+        // A text takes all that is written.
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+        );
+    };
+    gauge("heliostat_queue_jobs", "Unfinished jobs.", &depth.jobs);
+    gauge(
+        "heliostat_queue_retries",
+        "Deliveries that wait for another attempt.",
+        &depth.retries,
+    );
+    gauge(
+        "heliostat_queue_oldest_job_seconds",
+        "Age of the oldest unfinished job.",
+        &depth.oldest_job.as_secs_f64(),
+    );
+    gauge(
+        "heliostat_webhook_requests_waiting",
+        "Requests to webhooks that wait to be sent, or to be sent again.",
+        &waiting,
+    );
 }
 
 /// How much work waits, and how many requests to webhooks.
