@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     /// A file with settings, TOML; config.default.toml has them all.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where everything is kept: sqlite:PATH [env: HELIOSTAT_DATABASE] [default: sqlite:./heliostat.db].
+    /// Where everything is kept: sqlite:PATH or postgres://… [env: HELIOSTAT_DATABASE] [default: sqlite:./heliostat.db].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }
