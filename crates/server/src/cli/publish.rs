@@ -32,7 +32,7 @@ pub(crate) struct Publish {
     /// The file with the payload, JSON with at least one of apns, fcm and web; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     payload: PathBuf,
-    /// Where the server is; what the configuration says otherwise.
+    /// Where the server is [env: HELIOSTAT_SERVER]; not said: where the settings have it, `public_url` or `listen`.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// A file with certificate authorities to trust, PEM, beside those of the operating system.
@@ -82,9 +82,15 @@ impl Publish {
         }
     }
 
-    /// What the server is called from outside, or else where it listens.
+    /// The one that commands go to; or else what the server is called from outside, or where it listens.
     fn server_of_settings(&self) -> Result<String, Failure> {
         let config = self.settings.load()?;
+        // As with the commands that manage, a database that is named goes before it.
+        if let Some(server) = &config.remote.server
+            && !self.settings.names_database()
+        {
+            return Ok(server.clone());
+        }
         let mut listen = config.listen;
         if listen.ip().is_unspecified() {
             let loopback: [std::net::IpAddr; 2] = [

@@ -11,6 +11,36 @@ use crate::program::{Place, Running};
 const PAYLOAD: &str = r#"{"fcm":{"notification":{"title":"Hi","body":"there"}}}"#;
 
 #[test]
+fn it_goes_where_the_other_commands_go() {
+    let mut place = Place::new();
+    let (id, key) = place.instance();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let [afar, own] = [free, TcpListener::bind("127.0.0.1:0").unwrap()]
+        .map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+    place.set("HELIOSTAT_SERVER", &afar);
+    place.set("HELIOSTAT_PUBLIC_URL", &own);
+    place.set("HELIOSTAT_SECRET_KEY", &key);
+    let payload = place.file("payload.json", PAYLOAD);
+    let publish = |more: &[&str]| {
+        let words = [
+            "publish",
+            "--instance",
+            &id,
+            "--user",
+            "u",
+            "--payload",
+            &payload,
+        ];
+        place.fails(1, &with(&words, more))
+    };
+    assert!(publish(&[]).contains(&format!("through {afar}:")));
+    let flagged = publish(&["--server", &own]);
+    assert!(flagged.contains(&format!("through {own}:")), "{flagged}");
+    let database = publish(&["--database", "sqlite:heliostat.db"]);
+    assert!(database.contains(&format!("through {own}:")), "{database}");
+}
+
+#[test]
 fn what_cannot_be_published_is_told() {
     let place = Place::new();
     let (id, _) = place.instance();
