@@ -3,6 +3,8 @@
 //! Going up: master key, store, gateways, delivery, HTTP. Going down, the other way round: no new requests, those in flight
 //! are answered; deliveries in flight end and are settled; connections to gateways close; the store closes.
 
+mod activity;
+mod answers;
 mod connections;
 mod front;
 mod lone;

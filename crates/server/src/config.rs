@@ -203,6 +203,8 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Bytes of a body that is read whole, where a call's own limit is not lower.
     pub body_bytes_max: usize,
+    /// Bytes of unfinished bodies and unread answers that are held at once, if there is a limit.
+    pub held_bytes_max: usize,
     /// Bytes of a request's URL.
     pub url_bytes_max: usize,
     /// How deep the values of a body may be nested.

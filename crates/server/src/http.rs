@@ -48,7 +48,7 @@ use crate::admin::Admin;
 use crate::config::{Limits, Proxies};
 use crate::limits::Admission;
 use crate::traces::Traces;
-use error::ApiError;
+pub(crate) use error::ApiError;
 
 pub(crate) use local::Local;
 pub(crate) use metrics::recorder;

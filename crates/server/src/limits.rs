@@ -1,10 +1,11 @@
-//! How much one caller may ask for: rates of publishes and registrations, connections of one address.
+//! How much one caller may ask for: rates of publishes and registrations, connections and memory of one address.
 //!
 //! Owns the counting; what is counted and what a refusal looks like is said where it happens. Knows nothing of HTTP. Invariants:
 //! whatever strangers do, what is remembered is bounded; and a wall clock that jumps makes nobody wait longer than one period.
 
 mod connections;
 mod rate;
+mod room;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use domain::instance::InstanceId;
 
 pub(crate) use connections::AddressPlaces;
 use rate::{Rate, Rates};
+pub(crate) use room::{FREE_BYTES, Held, Room, Rooms};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,10 +1,11 @@
 //! Accepts connections and serves HTTP on them: HTTP/1.1 and HTTP/2, by ALPN over TLS, by prior knowledge without.
 //!
 //! Knows nothing of routes. Invariants: there are never more connections than allowed; each ends by itself when nothing
-//! happens on it; when the server stops, requests in flight are answered and everything else ends.
+//! happens on it, or nothing is taken from it; when the server stops, requests in flight are answered and everything else ends.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,16 +17,17 @@ use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::activity::Activity;
+use super::answers;
 use crate::config::Limits;
 use crate::http::Peer;
-use crate::limits::AddressPlaces;
+use crate::limits::{AddressPlaces, Room, Rooms};
 use crate::tls;
 
 /// How long to wait after a connection could not be accepted, most often for want of file descriptors.
@@ -68,6 +70,7 @@ impl Connections {
     pub(super) async fn accept(self, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(self.limits.connections_max));
         let places_of_address = AddressPlaces::new(self.limits.connections_per_address_max);
+        let rooms = Rooms::new(self.limits.held_bytes_max);
         loop {
             // Without a place, nobody is let in: the rest waits in the kernel's queue.
             let place = tokio::select! {
@@ -86,10 +89,11 @@ impl Connections {
                         metrics::counter!("heliostat_http_connections_refused_total").increment(1);
                         continue;
                     };
+                    let room = rooms.of(from, is_proxy);
                     let connection = self.clone();
                     self.tasks.spawn(async move {
                         metrics::gauge!("heliostat_http_connections").increment(1.0);
-                        connection.run(stream, address).await;
+                        connection.run(stream, address, room).await;
                         metrics::gauge!("heliostat_http_connections").decrement(1.0);
                         drop((place, place_of_address));
                     });
@@ -102,7 +106,7 @@ impl Connections {
         }
     }
 
-    async fn run(&self, stream: TcpStream, address: SocketAddr) {
+    async fn run(&self, stream: TcpStream, address: SocketAddr, room: Room) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection is gone already");
             return;
@@ -112,7 +116,7 @@ impl Connections {
                 address,
                 tls: false,
             };
-            return self.serve(TokioIo::new(stream), peer).await;
+            return self.serve(TokioIo::new(stream), peer, room).await;
         };
         let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
         let shaken = tokio::select! {
@@ -124,25 +128,27 @@ impl Connections {
             Ok(Ok(stream)) if is_challenge(&stream) => {}
             Ok(Ok(stream)) => {
                 let peer = Peer { address, tls: true };
-                self.serve(TokioIo::new(stream), peer).await;
+                self.serve(TokioIo::new(stream), peer, room).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve<I>(&self, io: I, peer: Peer)
+    async fn serve<I>(&self, io: I, peer: Peer, room: Room)
     where
         I: Read + Write + Unpin + Send + 'static,
     {
         let activity = Activity::new();
         let service = service_fn(|mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(room.clone());
             let (router, busy) = (self.router.clone(), activity.begin());
+            let (room, activity) = (room.clone(), activity.clone());
             async move {
-                let response = router.oneshot(request).await;
+                let response = router.oneshot(request).await?;
                 drop(busy);
-                response
+                Ok::<_, Infallible>(answers::counted(response, &room, &activity))
             }
         });
         let builder = self.builder();
@@ -151,6 +157,8 @@ impl Connections {
             result = connection.as_mut() => return note(result),
             () = self.stopping.cancelled() => {}
             () = activity.idle(self.limits.idle_timeout) => {}
+            // Asking it to end would wait for the very answer that is not read.
+            () = activity.unread(self.limits.idle_timeout) => return,
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -191,45 +199,5 @@ fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
 fn note(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// What happens on a connection: how many requests are in flight, and since when it is quiet.
-#[derive(Clone)]
-struct Activity(Arc<Mutex<(usize, Instant)>>);
-
-/// A request in flight, until dropped.
-struct Busy(Activity);
-
-impl Activity {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new((0, Instant::now()))))
-    }
-
-    fn begin(&self) -> Busy {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
-        Busy(self.clone())
-    }
-
-    /// Ends once nothing has happened for `limit`.
-    async fn idle(&self, limit: Duration) {
-        loop {
-            let now = Instant::now();
-            let (in_flight, quiet_since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let quiet_since = if in_flight == 0 { quiet_since } else { now };
-            let end = quiet_since + limit;
-            if end <= now {
-                return;
-            }
-            tokio::time::sleep_until(end).await;
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 -= 1;
-        state.1 = Instant::now();
     }
 }

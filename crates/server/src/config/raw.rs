@@ -90,6 +90,7 @@ struct RawOutbound {
 struct RawLimits {
     connections_max: i64,
     connections_per_address_max: i64,
+    held_bytes_max: i64,
     url_bytes_max: i64,
     body_bytes_max: i64,
     json_depth_max: i64,
@@ -433,6 +434,11 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             1_000_000,
         )?,
         body_bytes_max: count("limits.body_bytes_max", raw.body_bytes_max, 1024, 1 << 20)?,
+        held_bytes_max: match raw.held_bytes_max {
+            0 => 0,
+            // So that a quarter of it holds the largest bodies and answers.
+            most => count("limits.held_bytes_max", most, 1 << 24, 1 << 40)?,
+        },
         url_bytes_max: count("limits.url_bytes_max", raw.url_bytes_max, 2048, 1 << 16)?,
         // What a value is read with goes no deeper than 127.
         json_depth_max: count("limits.json_depth_max", raw.json_depth_max, 8, 120)?,

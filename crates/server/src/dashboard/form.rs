@@ -15,7 +15,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 use super::context::Context;
 use super::error::PageError;
 use crate::http::Api;
-use crate::http::extract::read_body;
+use crate::http::extract::{read_body, room_of};
 
 /// The largest form, in bytes: a publish at its largest, encoded, and a credential, fit with room.
 const FORM_LENGTH_MAX: usize = 256 * 1024;
@@ -110,7 +110,9 @@ impl FromRequest<Api> for Form {
         if !is_form(&parts.headers) || is_from_elsewhere(&parts.headers) {
             return Err(PageError::Forged);
         }
-        let body: Bytes = read_body(body, FORM_LENGTH_MAX)
+        // Who is signed in has proved it.
+        let room = room_of(&parts.extensions).filter(|_| context.visitor().is_none());
+        let body: Bytes = read_body(body, FORM_LENGTH_MAX, room)
             .await
             .map_err(|_| PageError::Input("That is more than a form may carry.".to_owned()))?;
         let fields: Vec<(String, String)> =

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use domain::device::{DeviceId, Platform};
 use domain::instance::InstanceId;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::{Api, json_depth};
+use crate::limits::{Held, Room};
 
 /// How much of a body beyond its limit is read and thrown away, so that the caller reads the refusal instead of finding
 /// the connection cut while it still sends.
@@ -127,7 +128,7 @@ impl<S: Sync> FromRequestParts<S> for JsonContent {
     }
 }
 
-/// A whole body of at most `MAX` bytes.
+/// A whole body of at most `MAX` bytes, of a caller who has proved itself.
 pub(crate) struct Bounded<const MAX: usize>(pub(crate) Bytes);
 
 impl<const MAX: usize> FromRequest<Api> for Bounded<MAX> {
@@ -135,7 +136,7 @@ impl<const MAX: usize> FromRequest<Api> for Bounded<MAX> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let max = MAX.min(api.shared.limits.body_bytes_max);
-        read_body(request.into_body(), max).await.map(Self)
+        read_body(request.into_body(), max, None).await.map(Self)
     }
 }
 
@@ -151,7 +152,9 @@ impl<const MAX: usize> FromRequest<Api> for JsonObject<MAX> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         JsonContent::check(request.headers())?;
-        let Bounded(body) = Bounded::<MAX>::from_request(request, api).await?;
+        let max = MAX.min(api.shared.limits.body_bytes_max);
+        let room = room_of(request.extensions());
+        let body = read_body(request.into_body(), max, room).await?;
         Fields::read(&body, api.shared.limits.json_depth_max).map(Self)
     }
 }
@@ -197,8 +200,17 @@ impl Fields {
     }
 }
 
-/// A whole body, up to its limit.
-pub(crate) async fn read_body(mut body: Body, max: usize) -> Result<Bytes, ApiError> {
+/// The room that a request over a connection has, with nothing in it.
+pub(crate) fn room_of(extensions: &Extensions) -> Option<Held> {
+    extensions.get::<Room>().and_then(|room| room.hold(0))
+}
+
+/// A whole body, up to its limit, if there is room for it.
+pub(crate) async fn read_body(
+    mut body: Body,
+    max: usize,
+    mut room: Option<Held>,
+) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::new();
     let mut drained = 0;
     while let Some(frame) = body.frame().await {
@@ -206,6 +218,11 @@ pub(crate) async fn read_body(mut body: Body, max: usize) -> Result<Bytes, ApiEr
             continue;
         };
         if drained == 0 && whole.len() + data.len() <= max {
+            if let Some(held) = &mut room
+                && !held.grow_to(whole.len() + data.len())
+            {
+                return Err(ApiError::Busy);
+            }
             whole.extend_from_slice(&data);
             continue;
         }

@@ -86,6 +86,11 @@ pub(crate) fn describe() {
         "Reports of devices, each counted once: a publish was delivered, a publish was opened."
     );
     metrics::describe_gauge!("heliostat_http_connections", "Open connections.");
+    metrics::describe_gauge!(
+        "heliostat_http_held_bytes",
+        metrics::Unit::Bytes,
+        "Bytes of bodies that have not come whole and of answers that are not read, beyond the first 4 KiB of each."
+    );
     metrics::describe_counter!(
         "heliostat_http_connections_refused_total",
         "Connections closed at once because their address had as many as it may."

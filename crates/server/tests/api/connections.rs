@@ -1,6 +1,7 @@
 //! Connections: protocols, limits, and what happens to them when the server stops.
 
 mod floods;
+mod memory;
 mod renewal;
 mod tls;
 

@@ -9,14 +9,14 @@ use crate::support::{Instance, Server};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// `:method GET`, `:scheme http`, `:path /`, and `:authority x` written out. RFC 7541 appendix A and section 6.2.
 const REQUEST: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
@@ -35,7 +35,7 @@ fn upload(instance: &Instance) -> Vec<u8> {
     .concat()
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -44,7 +44,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-async fn connect(server: &Server) -> TcpStream {
+pub(super) async fn connect(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.app.local_addr()).await.unwrap();
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
     stream.write_all(&begin).await.unwrap();
@@ -96,7 +96,7 @@ async fn setting(server: &Server, wanted: u16) -> Option<u32> {
     })
 }
 
-async fn is_well(server: &Server) {
+pub(super) async fn is_well(server: &Server) {
     assert_eq!(server.get("/healthz").await.status, 200);
 }
 
