@@ -210,7 +210,6 @@ impl ApiError {
                 StatusCode::NOT_FOUND => "Not found",
                 StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
                 StatusCode::CONFLICT => "Conflict",
-                StatusCode::TOO_MANY_REQUESTS => "Too many requests",
                 StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable entity",
                 StatusCode::TOO_MANY_REQUESTS => "Too many requests",
                 StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",

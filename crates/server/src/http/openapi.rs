@@ -1,6 +1,7 @@
 //! `/openapi.json`: every call that this server answers, described from the handlers and the types of their answers.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,6 +19,11 @@ use super::{Api, router};
 
 pub(crate) mod path;
 
+/// Made once, since anybody may ask for it any number of times.
+static WITH_METRICS: LazyLock<OpenApi> = LazyLock::new(|| every_call(false));
+/// Where metrics have an address of their own.
+static WITHOUT_METRICS: LazyLock<OpenApi> = LazyLock::new(|| every_call(true));
+
 /// `GET`.
 #[utoipa::path(
     get,
@@ -34,15 +40,26 @@ pub(crate) async fn show(State(api): State<Api>, origin: Origin) -> Response {
 
 /// The description of what this server answers.
 pub(crate) fn description(api: &Api, origin: &Origin) -> OpenApi {
-    let mut whole = Described::openapi();
-    whole.merge(router::calls(api.shared.metrics_apart).into_description());
-    for item in whole.paths.paths.values_mut() {
-        calls_of(item).for_each(complete);
-    }
+    let calls = if api.shared.metrics_apart {
+        &*WITHOUT_METRICS
+    } else {
+        &*WITH_METRICS
+    };
+    let mut whole = calls.clone();
     // Where the reader found it, unless the operator says what the server is called.
     let found = api.shared.public_url_set.clone().or_else(|| origin.url());
     let url = found.unwrap_or_else(|| api.shared.public_url.clone());
     whole.servers = Some(vec![Server::new(url)]);
+    whole
+}
+
+/// Everything but where the server is.
+fn every_call(metrics_apart: bool) -> OpenApi {
+    let mut whole = Described::openapi();
+    whole.merge(router::calls(metrics_apart).into_description());
+    for item in whole.paths.paths.values_mut() {
+        calls_of(item).for_each(complete);
+    }
     whole
 }
 
