@@ -136,6 +136,8 @@ macro_rules! store_conformance {
                 a_scheduled_list_is_looked_up_when_it_is_sent,
                 values_are_told_for_devices,
                 users_of_a_list_are_reported,
+                users_of_a_list_who_are_gone_are_reported,
+                lists_have_others_at_the_same_places,
                 a_discarded_list_is_gone,
                 lists_go_with_their_publish_and_instance;
             console:

@@ -219,7 +219,8 @@ CREATE TABLE tallies (
     PRIMARY KEY (instance, publish, platform, outcome, reason)
 ) WITH (fillfactor = 70);
 
--- What became of a publish for a user. `user_number` points at no row: users go, and their numbers do not repeat.
+-- What became of a publish for a user. `user_number` points at no row: users go, and their numbers do not repeat. Negative, it is
+-- a place in the list of the publish.
 CREATE TABLE user_tallies (
     instance    bigint NOT NULL,
     publish     bigint NOT NULL,

@@ -34,7 +34,8 @@ CREATE INDEX scheduled_by_time ON scheduled (send_at, publish);
 -- Whose delivery it is, where the publish is to users.
 ALTER TABLE retries ADD COLUMN user_number INTEGER;
 
--- What became of a publish for a user. `user_number` points at no row: users go, and their numbers do not repeat.
+-- What became of a publish for a user. `user_number` points at no row: users go, and their numbers do not repeat. Negative, it is
+-- a place in the list of the publish.
 CREATE TABLE user_tallies (
     publish     INTEGER NOT NULL REFERENCES publishes ON DELETE CASCADE,
     user_number INTEGER NOT NULL,

@@ -11,7 +11,9 @@ use serde_json::value::to_raw_value;
 use super::world::*;
 use crate::lists::Listed;
 use crate::lookup::PublishState;
-use crate::publishes::{Job, NewPublish, Plan, Settlement, UserTally};
+use crate::publishes::{
+    DeadDevice, Job, NewPublish, NewRetry, Plan, Settled, Settlement, UserTally,
+};
 use crate::{Store, StoreError};
 
 const LEASED: Plan = Plan {
@@ -266,6 +268,116 @@ pub async fn users_of_a_list_are_reported(store: Arc<dyn Store>) {
     }
     let rest = store.publish_users(instance, id, after, 1).await.unwrap();
     assert_eq!(rest, Some(Vec::new()));
+}
+
+/// The outcomes of a publish's users: user, accepted, failed.
+async fn outcomes(
+    store: &Arc<dyn Store>,
+    instance: InstanceId,
+    id: PublishId,
+) -> Vec<(String, u64, u64)> {
+    let users = store.publish_users(instance, id, None, 100).await;
+    let users = users.unwrap().unwrap().into_iter();
+    users
+        .map(|told| (told.user.as_str().to_owned(), told.accepted, told.failed))
+        .collect()
+}
+
+pub async fn users_of_a_list_who_are_gone_are_reported(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let all = ["dead", "stays", "stops", "waits", "returns"];
+    for (number, id) in all.iter().enumerate() {
+        devices_of(&store, instance, id, Platform::Fcm, number..number + 1).await;
+    }
+    let first = list(&store, instance, &all).await;
+    let (id, jobs) = publish_to_list(&store, instance, first, LEASED)
+        .await
+        .unwrap();
+    let page = store.audience_page(&jobs[0], jobs[0].cursor, 10).await;
+    let found = page.unwrap().recipients;
+    let tally = |place: usize, accepted| UserTally {
+        user: found[place].user.unwrap(),
+        accepted,
+        failed: 1 - accepted,
+    };
+    let dead = |place: usize| DeadDevice {
+        device: found[place].device,
+        token: found[place].token.clone(),
+        since: None,
+    };
+    let waits = NewRetry {
+        user: found[3].user,
+        ..retry(found[3].device, at(5))
+    };
+    let settlement = Settlement {
+        users: vec![tally(0, 0), tally(1, 1), tally(2, 1), tally(4, 1)],
+        dead: vec![dead(0)],
+        retries: vec![waits],
+        ..Settlement::default()
+    };
+    finish_job(&store, &jobs[0], settlement).await;
+    let batches = store.claim_retries(lease(1, 9), at(9), 10).await.unwrap();
+    let settlement = Settlement {
+        users: vec![tally(3, 0)],
+        dead: vec![dead(3)],
+        ..Settlement::default()
+    };
+    let settled = store.settle_retries(id, ids(&batches[0]), settlement, at(9));
+    assert_eq!(settled.await.unwrap(), Settled::Done);
+    for gone in ["stops", "returns"] {
+        store.delete_user(instance, user(gone)).await.unwrap();
+    }
+    devices_of(&store, instance, "returns", Platform::Fcm, 9..10).await;
+    let expected = [
+        ("dead", 0, 1),
+        ("returns", 1, 0),
+        ("stays", 1, 0),
+        ("stops", 1, 0),
+        ("waits", 0, 1),
+    ];
+    let expected = expected.map(|(name, accepted, failed)| (name.to_owned(), accepted, failed));
+    assert_eq!(outcomes(&store, instance, id).await, expected);
+    for (name, accepted, failed) in &expected {
+        let traces = store.user_traces(instance, user(name), None).await;
+        let traces = traces.unwrap().publishes;
+        assert_eq!(traces[0].outcome, Some((*accepted, *failed)), "{name}");
+    }
+}
+
+pub async fn lists_have_others_at_the_same_places(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    for (number, id) in ["ann", "bob"].iter().enumerate() {
+        devices_of(&store, instance, id, Platform::Fcm, number..number + 1).await;
+    }
+    let mut publishes = Vec::new();
+    for ids in [["ann", "bob"], ["bob", "ann"]] {
+        let list = list(&store, instance, &ids).await;
+        let (id, jobs) = publish_to_list(&store, instance, list, LEASED)
+            .await
+            .unwrap();
+        let page = store.audience_page(&jobs[0], jobs[0].cursor, 10).await;
+        let found = page.unwrap().recipients;
+        let users = found.iter().map(|one| UserTally {
+            user: one.user.unwrap(),
+            accepted: 1,
+            failed: 0,
+        });
+        let settlement = Settlement {
+            users: users.collect(),
+            ..Settlement::default()
+        };
+        finish_job(&store, &jobs[0], settlement).await;
+        publishes.push(id);
+    }
+    let forgotten = store
+        .forget_user(instance, user("ann"), user("pseudonym"))
+        .await
+        .unwrap();
+    assert_eq!((forgotten.names, forgotten.outcomes), (2, 2));
+    for id in publishes {
+        let left = [("bob".to_owned(), 1, 0)];
+        assert_eq!(outcomes(&store, instance, id).await, left);
+    }
 }
 
 pub async fn a_discarded_list_is_gone(store: Arc<dyn Store>) {

@@ -374,15 +374,13 @@ impl State {
         let now = self.user(instance, user);
         let by_name = row.named.iter().find(|(name, _)| name == user);
         let list = self.lists.find(|list| list.publish == Some(number));
-        let mut listed = list
-            .iter()
-            .flat_map(|(_, list)| list.users.iter().flatten());
-        let listed = listed.find(|listed| listed.user == *user);
+        let mut listed = list.iter().flat_map(|(_, list)| list.kept_under());
+        let (place, listed) = listed.find(|(_, listed)| listed.user == *user).unzip();
         let waits = match &row.scheduled {
             Some(Audience::Users(users)) => users.contains(user),
             _ => false,
         };
-        let user_number = by_name.and_then(|(_, number)| *number).or(now);
+        let user_number = by_name.and_then(|(_, number)| *number).or(place).or(now);
         let devices: BTreeMap<i64, DeviceId> = self
             .devices
             .rows
@@ -456,11 +454,18 @@ impl State {
         }
         let lists = self.lists.rows.values_mut();
         for list in lists.filter(|list| list.instance == number) {
+            let mut users = list.kept_under();
+            let Some((under, _)) = users.find(|(_, listed)| listed.user == *user) else {
+                continue;
+            };
+            drop(users);
             for place in &mut list.users {
-                if place.take_if(|listed| listed.user == *user).is_some() {
-                    forgotten.names += 1;
-                }
+                place.take_if(|listed| listed.user == *user);
             }
+            forgotten.names += 1;
+            let publish = list.publish.and_then(|of| self.publishes.rows.get_mut(&of));
+            let outcome = publish.and_then(|row| row.users.remove(&under));
+            forgotten.outcomes += u64::from(outcome.is_some());
         }
         let rows = self.publishes.rows.values_mut();
         for row in rows.filter(|row| row.instance == number) {

@@ -61,6 +61,14 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the list of users is gone".into())
 }
 
+impl ListRow {
+    /// The users with what their outcomes are kept under.
+    pub(super) fn kept_under(&self) -> impl Iterator<Item = (i64, &Listed)> {
+        let users = (1..).zip(&self.users);
+        users.filter_map(|(place, listed): (i64, _)| Some((-place, listed.as_ref()?)))
+    }
+}
+
 impl State {
     /// A list that no publish was accepted for.
     pub(super) fn open_list(&self, instance: i64, list: i64) -> Result<(), StoreError> {
@@ -150,18 +158,27 @@ impl State {
             .collect()
     }
 
-    /// The users of a publish's list, ascending, with their numbers now.
+    /// The users of a publish's list, ascending, with what their outcomes are kept under.
     pub(super) fn listed_users(&self, publish: i64) -> Option<Vec<(UserId, Option<i64>)>> {
         let (_, row) = self.lists.find(|row| row.publish == Some(publish))?;
-        let users = row.users.iter().flatten();
-        let mut users: Vec<_> = users
-            .map(|listed| {
-                let number = self.user(row.instance, &listed.user);
-                (listed.user.clone(), number)
-            })
+        let mut users: Vec<_> = row
+            .kept_under()
+            .map(|(under, listed)| (listed.user.clone(), Some(under)))
             .collect();
         users.sort_unstable();
         Some(users)
+    }
+
+    /// What the outcome of a user is kept under in a publish: the number, or the negative place in the publish's list, where the
+    /// user is found by id; `None` of one who has no device any more.
+    pub(super) fn kept_under(&self, publish: i64, user: i64) -> Option<i64> {
+        let Some((_, row)) = self.lists.find(|row| row.publish == Some(publish)) else {
+            return Some(user);
+        };
+        let (_, id) = self.users.rows.get(&user)?;
+        let mut users = row.kept_under();
+        let found = users.find(|(_, listed)| listed.user == *id)?;
+        Some(found.0)
     }
 
     fn user_values(

@@ -206,13 +206,18 @@ impl State {
     }
 
     fn apply(&mut self, publish: i64, settlement: &Settlement, now: Timestamp) {
+        let users: Vec<_> = settlement
+            .users
+            .iter()
+            .filter_map(|tally| Some((self.kept_under(publish, tally.user.0)?, tally)))
+            .collect();
         if let Some(row) = self.publishes.rows.get_mut(&publish) {
             for tally in &settlement.tallies {
                 let key = (tally.platform, tally.outcome, tally.reason.clone());
                 *row.tallies.entry(key).or_default() += tally.count;
             }
-            for tally in &settlement.users {
-                let (accepted, failed) = row.users.entry(tally.user.0).or_default();
+            for (under, tally) in users {
+                let (accepted, failed) = row.users.entry(under).or_default();
                 *accepted += tally.accepted;
                 *failed += tally.failed;
             }

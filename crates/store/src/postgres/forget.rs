@@ -168,6 +168,7 @@ pub(super) async fn traces(
     let listed = listed(session, all, user).await?;
     let mut known: Vec<i64> = numbers.user.into_iter().collect();
     known.extend(named.values().filter_map(|named| number_in(named, user)));
+    known.extend(listed.values().map(|(_, place)| *place));
     let outcomes = outcomes(session, instance, all, &known).await?;
     let mut failures = failures(session, instance, all, user).await?;
     let mut events = events(session, instance, all, &numbers.devices).await?;
@@ -185,12 +186,13 @@ pub(super) async fn traces(
         let is_named = by_name.is_some_and(|named| named.iter().any(|(name, _)| name == user));
         let user_number = by_name
             .and_then(|named| number_in(named, user))
+            .or(in_list.map(|(_, place)| *place))
             .or(numbers.user);
         let trace = PublishTrace {
             publish: *id,
             accepted_at: *accepted_at,
             named: is_named || in_list.is_some() || waits,
-            values: in_list.cloned().flatten(),
+            values: in_list.and_then(|(values, _)| values.clone()),
             outcome: user_number.and_then(|user| outcomes.get(&(*number, user)).copied()),
             failures: failures.remove(number).unwrap_or_default(),
             events: events.remove(number).unwrap_or_default(),
@@ -206,21 +208,21 @@ pub(super) async fn traces(
     Ok(page)
 }
 
-/// The publishes whose lists have a user, and the values there.
+/// The publishes whose lists have a user, the values there, and what the outcome is kept under.
 async fn listed(
     session: &Session,
     publishes: &[i64],
     user: &UserId,
-) -> Result<HashMap<i64, Option<String>>, Fault> {
+) -> Result<HashMap<i64, (Option<String>, i64)>, Fault> {
     let rows = session
         .rows(
-            "SELECT s.publish, l.vals FROM lists s JOIN listed l ON l.list = s.list
+            "SELECT s.publish, l.vals, -l.place FROM lists s JOIN listed l ON l.list = s.list
               WHERE s.publish = ANY($1) AND l.user_id = $2",
             &[&publishes, &user.as_str()],
         )
         .await?;
     rows.iter()
-        .map(|row| Ok((row.at(0)?, row.at(1)?)))
+        .map(|row| Ok((row.at(0)?, (row.at(1)?, row.at(2)?))))
         .collect()
 }
 
@@ -384,16 +386,11 @@ pub(super) async fn piece(
             &[&instance, &naming],
         )
         .await?;
+    forgotten.outcomes = remove_outcomes(session, instance, all, user, &known).await?;
     forgotten.names += session
         .execute(
             "DELETE FROM listed WHERE user_id = $2 AND list IN (SELECT list FROM lists WHERE publish = ANY($1))",
             &[&all, &user.as_str()],
-        )
-        .await?;
-    forgotten.outcomes = session
-        .execute(
-            "DELETE FROM user_tallies WHERE instance = $1 AND publish = ANY($2) AND user_number = ANY($3)",
-            &[&instance, &all, &known],
         )
         .await?;
     forgotten.failures = session
@@ -405,6 +402,31 @@ pub(super) async fn piece(
     forgotten.events = remove_events(session, numbers, all).await?;
     let next = some.numbers.last().filter(|_| !some.is_last).copied();
     Ok((next, forgotten))
+}
+
+/// Removes what was counted for a user under these numbers, or under a place in a list. For how many publishes it was.
+async fn remove_outcomes(
+    session: &Session,
+    instance: i64,
+    publishes: &[i64],
+    user: &UserId,
+    numbers: &[i64],
+) -> Result<u64, Fault> {
+    let by_number = session
+        .execute(
+            "DELETE FROM user_tallies WHERE instance = $1 AND publish = ANY($2) AND user_number = ANY($3)",
+            &[&instance, &publishes, &numbers],
+        )
+        .await?;
+    let by_place = session
+        .execute(
+            "DELETE FROM user_tallies t USING lists s, listed l
+              WHERE s.publish = ANY($2) AND l.list = s.list AND l.user_id = $3
+                AND t.instance = $1 AND t.publish = s.publish AND t.user_number = -l.place",
+            &[&instance, &publishes, &user.as_str()],
+        )
+        .await?;
+    Ok(by_number + by_place)
 }
 
 /// Removes what the devices reported of these publishes. How often they did.

@@ -1,7 +1,8 @@
 //! Lists of users: told in pieces, read in pages in the order of their places, forgotten in pieces.
 //!
 //! Who has which devices is looked up when a page is read. The place of a user takes the part of the device's number in cursors
-//! and jobs. Since a device has one user, none comes up twice.
+//! and jobs. Since a device has one user, none comes up twice. What became of the publish for a user is kept under the place,
+//! too: it stays when the user goes, and it is negative there, since numbers of users are not.
 
 use std::collections::HashMap;
 
@@ -211,32 +212,27 @@ pub(super) async fn ranges(
     Ok(last.map_or_else(Vec::new, |last| plan.cut(0, last)))
 }
 
-/// Users with their numbers, where they have devices.
+/// Users with what their outcomes are kept under.
 type Numbered = Vec<(String, Option<i64>)>;
 
-pub(super) const USERS: &str = "SELECT l.user_id, u.user_number FROM
-    (SELECT user_id FROM listed WHERE list = $1 AND user_id > $3 ORDER BY user_id LIMIT $4) AS l
-    LEFT JOIN users u ON u.instance = $2 AND u.id = l.user_id ORDER BY l.user_id";
+pub(super) const USERS: &str =
+    "SELECT user_id, -place FROM listed WHERE list = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
 
-/// The users behind `after` by id, with their numbers now.
+/// The users behind `after` by id, with what their outcomes are kept under.
 pub(super) async fn users_of(
     session: &Session,
     publish: i64,
     after: &str,
     limit: usize,
 ) -> Result<Option<Numbered>, Fault> {
-    let list = session
-        .row(
-            "SELECT list, instance FROM lists WHERE publish = $1",
-            &[&publish],
-        )
+    let list: Option<i64> = session
+        .value("SELECT list FROM lists WHERE publish = $1", &[&publish])
         .await?;
     let Some(list) = list else {
         return Ok(None);
     };
-    let (list, instance): (i64, i64) = (list.at(0)?, list.at(1)?);
     let rows = session
-        .rows(USERS, &[&list, &instance, &after, &columns::limit(limit)])
+        .rows(USERS, &[&list, &after, &columns::limit(limit)])
         .await?;
     let found: Result<Numbered, Fault> = rows
         .iter()

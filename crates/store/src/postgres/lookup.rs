@@ -193,7 +193,7 @@ pub(super) async fn list(
     })
 }
 
-/// The users that a publish named, by name or in a list, with the numbers they have or had.
+/// The users that a publish named, by name or in a list, with what their outcomes are kept under.
 async fn named_users(
     session: &Session,
     instance: i64,

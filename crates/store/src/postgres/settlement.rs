@@ -228,6 +228,7 @@ async fn tally(session: &Session, settled: &[Of<'_>]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Users of a list who went while their page was sent are left out: nobody knows any more who they were.
 async fn tally_users(session: &Session, settled: &[Of<'_>]) -> Result<(), Fault> {
     let mut counts: BTreeMap<(i64, i64, i64), (i64, i64)> = BTreeMap::new();
     for of in settled {
@@ -248,7 +249,14 @@ async fn tally_users(session: &Session, settled: &[Of<'_>]) -> Result<(), Fault>
     session
         .execute(
             "INSERT INTO user_tallies (instance, publish, user_number, accepted, failed)
-             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+             SELECT n.instance, n.publish, coalesce(-l.place, n.user_number), n.accepted, n.failed
+               FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                    AS n(instance, publish, user_number, accepted, failed)
+               LEFT JOIN lists s ON s.publish = n.publish
+               LEFT JOIN users u ON s.list IS NOT NULL AND u.instance = n.instance AND u.user_number = n.user_number
+               LEFT JOIN listed l ON l.list = s.list AND l.user_id = u.id
+              WHERE s.list IS NULL OR l.list IS NOT NULL
+              ORDER BY n.instance, n.publish, n.user_number
              ON CONFLICT (instance, publish, user_number) DO UPDATE
                 SET accepted = user_tallies.accepted + excluded.accepted, failed = user_tallies.failed + excluded.failed",
             &[&instances, &publishes, &users, &accepted, &failed],

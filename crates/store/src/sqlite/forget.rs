@@ -162,18 +162,22 @@ fn trace(
         .flatten()
         .find(|(name, _)| name == user)
         .map(|(_, number)| *number);
-    let listed: Option<Option<String>> = connection
+    let listed: Option<(Option<String>, i64)> = connection
         .prepare_cached(
-            "SELECT l.vals FROM lists s CROSS JOIN listed l ON l.list = s.list AND l.user = ?2
+            "SELECT l.vals, -l.place FROM lists s CROSS JOIN listed l ON l.list = s.list AND l.user = ?2
               WHERE s.publish = ?1",
         )?
-        .query_row(params![row.number, user.as_str()], |row| row.get(0))
+        .query_row(params![row.number, user.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
+    let is_listed = listed.is_some();
+    let (values, place) = listed.unzip();
     let waits = match scheduled(connection, row.number, user)? {
         Some(Audience::Users(users)) => users.contains(user),
         _ => false,
     };
-    let user_number = entry.flatten().or(numbers.user);
+    let user_number = entry.flatten().or(place).or(numbers.user);
     let outcome = connection
         .prepare_cached(
             "SELECT accepted, failed FROM user_tallies WHERE publish = ?1 AND user_number = ?2",
@@ -189,8 +193,8 @@ fn trace(
     let trace = PublishTrace {
         publish: row.id,
         accepted_at: row.accepted_at,
-        named: entry.is_some() || listed.is_some() || waits,
-        values: listed.flatten(),
+        named: entry.is_some() || is_listed || waits,
+        values: values.flatten(),
         outcome,
         failures: failures(connection, row.number, user)?,
         events: events(connection, row.number, &numbers.devices)?,
@@ -322,12 +326,15 @@ fn remove(
     if forgotten.names > 0 {
         webhooks::drop_brought(connection, publish)?;
     }
-    let listed = connection
+    let listed: Vec<i64> = connection
         .prepare_cached(
-            "DELETE FROM listed WHERE user = ?2 AND list IN (SELECT list FROM lists WHERE publish = ?1)",
+            "DELETE FROM listed WHERE user = ?2 AND list IN (SELECT list FROM lists WHERE publish = ?1)
+             RETURNING -place",
         )?
-        .execute(params![publish, user.as_str()])?;
-    forgotten.names += count(listed);
+        .query_map(params![publish, user.as_str()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    forgotten.names += count(listed.len());
+    user_numbers.extend(listed);
     for number in user_numbers {
         let counted = connection
             .prepare_cached("DELETE FROM user_tallies WHERE publish = ?1 AND user_number = ?2")?

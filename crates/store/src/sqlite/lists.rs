@@ -1,7 +1,8 @@
 //! Lists of users: told in pieces, read in pages in the order of their places, forgotten in pieces.
 //!
 //! Who has which devices is looked up when a page is read. The place of a user takes the part of the device's number in cursors
-//! and jobs. Since a device has one user, none comes up twice.
+//! and jobs. Since a device has one user, none comes up twice. What became of the publish for a user is kept under the place,
+//! too: it stays when the user goes, and it is negative there, since numbers of users are not.
 
 use async_trait::async_trait;
 use domain::clock::Timestamp;
@@ -187,34 +188,50 @@ pub(super) fn ranges(
     Ok(last.map_or_else(Vec::new, |last| plan.cut(0, last)))
 }
 
-/// Users with their numbers, where they have devices.
+/// Users with what their outcomes are kept under.
 type Numbered = Vec<(String, Option<i64>)>;
 
-/// The users behind `after` by id, with their numbers now.
+/// The users behind `after` by id, with what their outcomes are kept under.
 pub(super) fn users_of(
     connection: &Connection,
     publish: i64,
     after: &str,
     limit: usize,
 ) -> Result<Option<Numbered>, StoreError> {
-    let list: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT list, instance FROM lists WHERE publish = ?1")?
-        .query_row([publish], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((list, instance)) = list else {
+    let Some(list) = of_publish(connection, publish)? else {
         return Ok(None);
     };
     let mut statement = connection.prepare_cached(
-        "SELECT l.user, u.user_number FROM listed l LEFT JOIN users u ON u.instance = ?2 AND u.id = l.user
-          WHERE l.list = ?1 AND l.user > ?3 ORDER BY l.user LIMIT ?4",
+        "SELECT user, -place FROM listed WHERE list = ?1 AND user > ?2 ORDER BY user LIMIT ?3",
     )?;
     let found = statement
-        .query_map(
-            params![list, instance, after, columns::limit(limit)],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
+        .query_map(params![list, after, columns::limit(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<Result<_, _>>()?;
     Ok(Some(found))
+}
+
+/// The list that is the audience of a publish.
+pub(super) fn of_publish(connection: &Connection, publish: i64) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT list FROM lists WHERE publish = ?1")?
+        .query_row([publish], |row| row.get(0))
+        .optional()?)
+}
+
+/// What the outcome of a user of a list is kept under; `None` of one who has no device any more.
+pub(super) fn kept_under(
+    connection: &Connection,
+    list: i64,
+    user_number: i64,
+) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT -l.place FROM users u CROSS JOIN listed l ON l.list = ?1 AND l.user = u.id WHERE u.user_number = ?2",
+        )?
+        .query_row([list, user_number], |row| row.get(0))
+        .optional()?)
 }
 
 /// Reads a page: the devices of the next users, whole users only, so that a page may be longer than asked for by what one
@@ -315,10 +332,7 @@ fn list_of(connection: &Connection, publish: PublishId) -> Result<Option<i64>, S
         .optional()?;
     for _ in 0..REPLAYS_MAX {
         let Some(number) = next else { break };
-        let list = connection
-            .prepare_cached("SELECT list FROM lists WHERE publish = ?1")?
-            .query_row([number], |row| row.get(0))
-            .optional()?;
+        let list = of_publish(connection, number)?;
         if list.is_some() {
             return Ok(list);
         }

@@ -188,7 +188,7 @@ pub(super) fn list(
     Ok(page)
 }
 
-/// The users that a publish named, by name or in a list, with the numbers they have or had.
+/// The users that a publish named, by name or in a list, with what their outcomes are kept under.
 fn named_users(
     connection: &Connection,
     number: i64,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::jobs::Advanced;
 use super::retries::Held;
-use super::{columns, devices, jobs, publishes, retries};
+use super::{columns, devices, jobs, lists, publishes, retries};
 use crate::StoreError;
 use crate::publishes::{
     DeadDevice, Failure, Fence, JobId, RetryId, Settled, Settlement, Tally, UserTally,
@@ -128,6 +128,7 @@ fn tally(connection: &Connection, publish: i64, tallies: &[Tally]) -> Result<(),
     Ok(())
 }
 
+/// Users of a list who went while their page was sent are left out: nobody knows any more who they were.
 fn tally_users(
     connection: &Connection,
     publish: i64,
@@ -136,18 +137,19 @@ fn tally_users(
     if users.is_empty() {
         return Ok(());
     }
+    let list = lists::of_publish(connection, publish)?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO user_tallies (publish, user_number, accepted, failed) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted, failed = failed + excluded.failed",
     )?;
     let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
     for tally in users {
-        statement.execute([
-            publish,
-            tally.user.0,
-            number(tally.accepted),
-            number(tally.failed),
-        ])?;
+        let under = match list {
+            None => Some(tally.user.0),
+            Some(list) => lists::kept_under(connection, list, tally.user.0)?,
+        };
+        let Some(under) = under else { continue };
+        statement.execute([publish, under, number(tally.accepted), number(tally.failed)])?;
     }
     Ok(())
 }
