@@ -23,6 +23,10 @@ const DUTY_LASTS: Duration = Duration::from_secs(15 * 60);
 const BATCH_LENGTH: usize = 100;
 /// How many keys of requests, entries of the audit log, or counts of reports, one transaction deletes.
 const KEYS_LENGTH: usize = 1000;
+/// How many lists of users one call forgets, and how old one gets that is nobody's: no request lasts longer than an hour, and
+/// the clocks of nodes may differ.
+const LISTS_LENGTH: usize = 100;
+const LISTS_KEPT: Duration = Duration::from_secs(3 * 60 * 60);
 /// How long the trails of the debug console are kept, and how many traces one transaction deletes.
 const TRAILS_KEPT: Duration = Duration::from_secs(60 * 60);
 const TRACES_LENGTH: usize = 1000;
@@ -78,6 +82,11 @@ impl Janitor {
         if pruned > 0 {
             tracing::info!(pruned, "deleted publishes that finished long ago");
         }
+        let before = now.before(LISTS_KEPT);
+        self.all("users of uploads that were broken off", || {
+            store.prune_lists(before, LISTS_LENGTH)
+        })
+        .await;
         let before = now.before(keep.payloads);
         self.all("old payloads", || {
             store.prune_payloads(before, BATCH_LENGTH)

@@ -1,7 +1,8 @@
 //! Lists of users: the audiences of publishes that name very many, or give each values of their own.
 //!
 //! A list is told to the store piece by piece before its publish is accepted, so that neither a request nor a transaction has to
-//! hold all of it. Until a publish is accepted for it, it is nobody's, and is forgotten some time after it was begun.
+//! hold all of it. Until a publish is accepted for it, it is nobody's, and is forgotten some time after it was begun, as is one
+//! whose publish is gone.
 
 use std::fmt;
 
@@ -42,6 +43,9 @@ pub trait UserLists: Send + Sync + fmt::Debug {
 
     /// Forgets a list, unless a publish has been accepted for it.
     async fn discard_list(&self, list: i64) -> Result<(), StoreError>;
+
+    /// Forgets up to `limit` lists that were begun before `before` and are nobody's, or not any more. How many it forgot.
+    async fn prune_lists(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     /// The values that the users of these devices have in a publish, or in the one it replays. Devices without a user, and
     /// users without values, are left out.

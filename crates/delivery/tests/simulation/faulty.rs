@@ -441,6 +441,10 @@ impl UserLists for FaultyStore {
         self.call(self.world.store.discard_list(list)).await
     }
 
+    async fn prune_lists(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(self.world.store.prune_lists(before, limit)).await
+    }
+
     async fn user_values(
         &self,
         publish: PublishId,

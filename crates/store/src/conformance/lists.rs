@@ -399,7 +399,8 @@ pub async fn a_discarded_list_is_gone(store: Arc<dyn Store>) {
         .await
         .unwrap();
     store.discard_list(used.number).await.unwrap();
-    store.prune_publishes(at(100), 10).await.unwrap();
+    assert_eq!(store.prune_lists(at(0), 10).await.unwrap(), 0);
+    assert_eq!(store.prune_lists(at(100), 10).await.unwrap(), 1);
     assert!(
         publish_to_list(&store, instance, left, LEASED)
             .await
@@ -416,6 +417,8 @@ pub async fn lists_go_with_their_publish_and_instance(store: Arc<dyn Store>) {
     finish_job(&store, &jobs[0], Settlement::default()).await;
     assert_eq!(store.prune_publishes(at(100), 10).await.unwrap(), 1);
     assert!(store.publish_report(mine, id).await.unwrap().is_none());
+    store.prune_lists(at(100), 10).await.unwrap();
+    assert_eq!(store.prune_lists(at(100), 10).await.unwrap(), 0);
     assert!(publish_to_list(&store, mine, first, LEASED).await.is_err());
     for instance in [mine, other] {
         let used = list(&store, instance, &["a"]).await;

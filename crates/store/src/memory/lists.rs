@@ -48,6 +48,10 @@ impl UserLists for MemoryStore {
         })
     }
 
+    async fn prune_lists(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.step(|state| state.prune_lists(before, limit))
+    }
+
     async fn user_values(
         &self,
         publish: PublishId,
@@ -105,10 +109,15 @@ impl State {
         i64::try_from(length).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn forget_lists(&mut self, before: Timestamp) {
-        self.lists
-            .rows
-            .retain(|_, row| row.publish.is_some() || row.created_at >= before);
+    fn prune_lists(&mut self, before: Timestamp, limit: usize) -> u64 {
+        let is_old = |row: &ListRow| row.publish.is_none() && row.created_at < before;
+        let rows = self.lists.rows.iter();
+        let old = rows.filter(|(_, row)| is_old(row)).map(|(list, _)| *list);
+        let old: Vec<i64> = old.take(limit).collect();
+        for list in &old {
+            self.lists.rows.remove(list);
+        }
+        old.len() as u64
     }
 
     /// The devices of the next users, whole users only.

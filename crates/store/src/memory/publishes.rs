@@ -169,7 +169,6 @@ impl State {
         for (_, number) in &over {
             self.remove_publish(*number);
         }
-        self.forget_lists(before);
         over.len() as u64
     }
 

@@ -10,8 +10,8 @@ use domain::publish::{Audience, PublishId};
 use super::audience::Window;
 use super::settlement::Progress;
 use super::{
-    PostgresStore, audience, cancel, count, jobs, lists, prune, publishes, replay, retries,
-    settlement, together,
+    PostgresStore, audience, cancel, count, jobs, prune, publishes, replay, retries, settlement,
+    together,
 };
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
@@ -225,11 +225,6 @@ impl PostgresStore {
                 break;
             }
         }
-        while !self
-            .sessions
-            .write(before, |s, before| Box::pin(lists::forget(s, *before)))
-            .await?
-        {}
         // What a crash left of a deleted instance.
         self.purge_deleted().await?;
         Ok(pruned)

@@ -61,6 +61,19 @@ impl UserLists for PostgresStore {
         Ok(())
     }
 
+    async fn prune_lists(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let mut pruned = 0;
+        while pruned < limit as u64 {
+            let piece = self
+                .sessions
+                .write(before, |s, before| Box::pin(forget(s, *before)))
+                .await?;
+            let Some(is_whole) = piece else { break };
+            pruned += u64::from(is_whole);
+        }
+        Ok(pruned)
+    }
+
     async fn user_values(
         &self,
         publish: PublishId,
@@ -156,8 +169,9 @@ async fn discard(session: &Session, list: i64) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// Removes a piece of a list that was begun before `before` and is nobody's, or not any more; `true` when there is none left.
-pub(super) async fn forget(session: &Session, before: Timestamp) -> Result<bool, Fault> {
+/// Removes a piece of a list that was begun before `before` and is nobody's, or not any more: whether that was the last of it.
+/// `None` if there is no such list.
+async fn forget(session: &Session, before: Timestamp) -> Result<Option<bool>, Fault> {
     let list: Option<i64> = session
         .value(
             "SELECT list FROM lists WHERE publish IS NULL AND created_at < $1 ORDER BY created_at LIMIT 1",
@@ -165,8 +179,8 @@ pub(super) async fn forget(session: &Session, before: Timestamp) -> Result<bool,
         )
         .await?;
     match list {
-        None => Ok(true),
-        Some(list) => discard(session, list).await.map(|_| false),
+        None => Ok(None),
+        Some(list) => discard(session, list).await.map(Some),
     }
 }
 

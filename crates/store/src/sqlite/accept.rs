@@ -7,7 +7,7 @@ use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
 use domain::publish::{Audience, PublishId};
 
-use super::{SqliteStore, cancel, count, jobs, lists, prune, publishes, replay};
+use super::{SqliteStore, cancel, count, jobs, prune, publishes, replay};
 use crate::StoreError;
 use crate::lookup::{AudienceCount, Cancelled, Replayed};
 use crate::publishes::{Accepted, Job, NewPublish, Plan, ResolvedAudience, Retry, RetryBatch};
@@ -148,7 +148,6 @@ impl SqliteStore {
                 break;
             }
         }
-        while !self.writer.run(move |c| lists::forget(c, before)).await? {}
         // What a crash left of a deleted instance.
         self.purge_deleted().await?;
         Ok(pruned)

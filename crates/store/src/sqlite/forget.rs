@@ -24,8 +24,6 @@ use crate::publishes::EventKind;
 const PUBLISHES_MAX: usize = 200;
 /// More devices than a user can have.
 const DEVICES_MAX: usize = 1000;
-/// How many lists that belong to no publish one piece looks at.
-const LISTS_MAX: i64 = 1000;
 
 /// What is being removed: the numbers that a user's traces are kept under, and where the next piece begins.
 #[derive(Debug, Clone)]
@@ -263,9 +261,9 @@ pub(super) fn begin(
     let names = connection
         .prepare_cached(
             "DELETE FROM listed WHERE user = ?2 AND list IN
-                (SELECT list FROM lists WHERE instance = ?1 AND publish IS NULL LIMIT ?3)",
+                (SELECT list FROM lists WHERE instance = ?1 AND publish IS NULL)",
         )?
-        .execute(params![numbers.instance, user.as_str(), LISTS_MAX])?;
+        .execute(params![numbers.instance, user.as_str()])?;
     let forgotten = Forgotten {
         devices,
         names: count(names),

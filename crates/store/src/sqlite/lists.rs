@@ -55,6 +55,16 @@ impl UserLists for SqliteStore {
         Ok(())
     }
 
+    async fn prune_lists(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let mut pruned = 0;
+        while pruned < limit as u64 {
+            let piece = self.writer.run(move |c| forget(c, before)).await?;
+            let Some(is_whole) = piece else { break };
+            pruned += u64::from(is_whole);
+        }
+        Ok(pruned)
+    }
+
     async fn user_values(
         &self,
         publish: PublishId,
@@ -135,18 +145,16 @@ fn discard(connection: &Connection, list: i64) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Removes a piece of a list that was begun before `before` and is nobody's, or not any more; `true` when there is none left.
-pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<bool, StoreError> {
+/// Removes a piece of a list that was begun before `before` and is nobody's, or not any more: whether that was the last of it.
+/// `None` if there is no such list.
+fn forget(connection: &Connection, before: Timestamp) -> Result<Option<bool>, StoreError> {
     let list: Option<i64> = connection
         .prepare_cached(
             "SELECT list FROM lists WHERE publish IS NULL AND created_at < ?1 ORDER BY created_at LIMIT 1",
         )?
         .query_row([before.as_millis()], |row| row.get(0))
         .optional()?;
-    match list {
-        None => Ok(true),
-        Some(list) => discard(connection, list).map(|_| false),
-    }
+    list.map(|list| discard(connection, list)).transpose()
 }
 
 /// Removes a piece of the lists of an instance that has no publishes any more; `true` when nothing is left.
