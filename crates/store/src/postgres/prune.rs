@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::session::{Columns as _, Session};
 use super::{columns, devices, insights, keys, lists, replay, webhooks};
 
-/// How many events and failures one piece removes at most.
+/// How many events, failures and outcomes of users one piece removes at most.
 const EVENTS_MAX: i64 = 10_000;
 /// How many publishes one piece removes at most.
 const PUBLISHES_MAX: u64 = 200;
@@ -15,6 +15,11 @@ const PUBLISHES_MAX: u64 = 200;
 const DEVICES_MAX: i64 = 100;
 /// How many keys of requests one piece removes at most.
 const KEYS_MAX: i64 = 10_000;
+
+/// Whatever the planner thinks of the table, those to remove are read once.
+const OUTCOMES: &str =
+    "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2 AND user_number = ANY
+    (ARRAY(SELECT user_number FROM user_tallies WHERE instance = $1 AND publish = $2 LIMIT $3))";
 
 /// Publishes that are over, but for those that are being replayed.
 pub(super) const OVER: &str = "SELECT instance, publish FROM publishes p
@@ -42,13 +47,13 @@ pub(super) async fn publishes(
         .rows(OVER, &[&before.as_millis(), &columns::number(most)])
         .await?;
     let mut removed = 0;
-    let mut events_left = EVENTS_MAX;
+    let mut left = EVENTS_MAX;
     for row in &found {
         let (instance, publish) = (row.at(0)?, row.at(1)?);
         if is_replayed(session, instance, publish).await? {
             continue;
         }
-        if !remove_publish(session, instance, publish, &mut events_left).await? {
+        if !remove_publish(session, instance, publish, &mut left).await? {
             return Ok(Piece {
                 publishes: removed,
                 done: false,
@@ -102,8 +107,7 @@ pub(super) async fn names(session: &Session, before: Timestamp) -> Result<Option
     for sql in [
         "UPDATE failures SET user_id = NULL WHERE instance = $1 AND publish = $2 AND device IN
             (SELECT device FROM failures WHERE instance = $1 AND publish = $2 AND user_id IS NOT NULL LIMIT $3)",
-        "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2 AND user_number IN
-            (SELECT user_number FROM user_tallies WHERE instance = $1 AND publish = $2 LIMIT $3)",
+        OUTCOMES,
         "DELETE FROM listed WHERE (list, place) IN
             (SELECT l.list, l.place FROM lists s JOIN listed l ON l.list = s.list
               WHERE s.instance = $1 AND s.publish = $2 LIMIT $3)",
@@ -183,28 +187,33 @@ async fn is_replayed(session: &Session, instance: i64, publish: i64) -> Result<b
 }
 
 /// What belongs to a publish, in the order in which it goes: work first, so that nothing is added afterwards.
-const BELONGINGS: [&str; 7] = [
+const BELONGINGS: [&str; 6] = [
     "DELETE FROM jobs WHERE instance = $1 AND publish = $2",
     "DELETE FROM retries WHERE instance = $1 AND publish = $2",
     "DELETE FROM tallies WHERE instance = $1 AND publish = $2",
-    "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2",
     "DELETE FROM scheduled WHERE instance = $1 AND publish = $2",
     "DELETE FROM publish_webhooks WHERE instance = $1 AND publish = $2",
     "DELETE FROM payloads WHERE instance = $1 AND publish = $2",
 ];
 
-/// Removes a publish that the caller holds; `false` if its events were too many for this piece.
+/// Removes a publish that the caller holds; `false` if what belongs to it was too much for this piece.
 async fn remove_publish(
     session: &Session,
     instance: i64,
     publish: i64,
-    events_left: &mut i64,
+    left: &mut i64,
 ) -> Result<bool, Fault> {
-    remove_events(session, instance, publish, events_left).await?;
-    if *events_left > 0 {
-        *events_left = replay::remove_failures(session, instance, publish, *events_left).await?;
+    remove_events(session, instance, publish, left).await?;
+    if *left > 0 {
+        *left = replay::remove_failures(session, instance, publish, *left).await?;
     }
-    if *events_left <= 0 {
+    if *left > 0 {
+        let removed = session
+            .execute(OUTCOMES, &[&instance, &publish, &*left])
+            .await?;
+        *left -= columns::number(removed);
+    }
+    if *left <= 0 {
         return Ok(false);
     }
     for sql in BELONGINGS {
@@ -276,9 +285,9 @@ async fn purge_piece(session: &Session, instance: i64) -> Result<bool, Fault> {
             &[&instance, &columns::number(PUBLISHES_MAX)],
         )
         .await?;
-    let mut events_left = EVENTS_MAX;
+    let mut left = EVENTS_MAX;
     for publish in &publishes {
-        if !remove_publish(session, instance, *publish, &mut events_left).await? {
+        if !remove_publish(session, instance, *publish, &mut left).await? {
             return Ok(true);
         }
     }

@@ -9,6 +9,7 @@ mod failing;
 #[cfg(feature = "conformance")]
 mod flood;
 mod plans;
+mod pruning;
 mod tls;
 mod together;
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::{columns, keys, lists, replay, webhooks};
 use crate::StoreError;
 
-/// How many events and failures one piece removes at most.
+/// How many events, failures and outcomes of users one piece removes at most.
 const EVENTS_MAX: i64 = 10_000;
 /// How many publishes one piece removes at most.
 const PUBLISHES_MAX: usize = 200;
@@ -16,6 +16,9 @@ const DEVICES_MAX: i64 = 100;
 
 /// How many keys of requests one piece removes at most.
 const KEYS_MAX: i64 = 10_000;
+
+const OUTCOMES: &str = "DELETE FROM user_tallies WHERE (publish, user_number) IN
+    (SELECT publish, user_number FROM user_tallies WHERE publish = ?1 LIMIT ?2)";
 
 /// What a piece did.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +47,9 @@ pub(super) fn publishes(
         .query_map([before.as_millis(), columns::limit(most)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut removed = 0;
-    let mut events_left = EVENTS_MAX;
+    let mut left = EVENTS_MAX;
     for publish in &found {
-        if !remove_publish(connection, *publish, &mut events_left)? {
+        if !remove_publish(connection, *publish, &mut left)? {
             return Ok(Piece {
                 publishes: removed,
                 done: false,
@@ -105,8 +108,7 @@ pub(super) fn names(
     for sql in [
         "UPDATE failures SET user = NULL WHERE (publish, device) IN
             (SELECT publish, device FROM failures WHERE publish = ?1 AND user IS NOT NULL LIMIT ?2)",
-        "DELETE FROM user_tallies WHERE (publish, user_number) IN
-            (SELECT publish, user_number FROM user_tallies WHERE publish = ?1 LIMIT ?2)",
+        OUTCOMES,
         "DELETE FROM listed WHERE (list, place) IN
             (SELECT l.list, l.place FROM lists s CROSS JOIN listed l ON l.list = s.list WHERE s.publish = ?1 LIMIT ?2)",
     ] {
@@ -165,17 +167,23 @@ fn remove_events(connection: &Connection, publish: i64, left: &mut i64) -> Resul
     Ok(())
 }
 
-/// Removes a publish; `false` if its events were too many for this piece.
+/// Removes a publish; `false` if what belongs to it was too much for this piece.
 fn remove_publish(
     connection: &Connection,
     publish: i64,
-    events_left: &mut i64,
+    left: &mut i64,
 ) -> Result<bool, StoreError> {
-    remove_events(connection, publish, events_left)?;
-    if *events_left > 0 {
-        *events_left = replay::remove_failures(connection, publish, *events_left)?;
+    remove_events(connection, publish, left)?;
+    if *left > 0 {
+        *left = replay::remove_failures(connection, publish, *left)?;
     }
-    if *events_left <= 0 {
+    if *left > 0 {
+        let removed = connection
+            .prepare_cached(OUTCOMES)?
+            .execute([publish, *left])?;
+        *left -= columns::limit(removed);
+    }
+    if *left <= 0 {
         return Ok(false);
     }
     connection
@@ -209,9 +217,9 @@ pub(super) fn purge_deleted(connection: &Connection) -> Result<bool, StoreError>
         )?
         .query_map([instance, columns::limit(PUBLISHES_MAX)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let mut events_left = EVENTS_MAX;
+    let mut left = EVENTS_MAX;
     for publish in &publishes {
-        if !remove_publish(connection, *publish, &mut events_left)? {
+        if !remove_publish(connection, *publish, &mut left)? {
             return Ok(false);
         }
     }

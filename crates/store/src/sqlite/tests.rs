@@ -9,6 +9,7 @@ mod migrating;
 mod moving;
 mod opening;
 mod plans;
+mod pruning;
 mod shares;
 mod succession;
 mod writing;
