@@ -80,7 +80,8 @@ pub struct SharedToken {
     pub sealed: Sealed,
 }
 
-/// What a store keeps for the nodes on it. The contract of [`Store`](crate::Store) holds here too.
+/// What a store keeps for the nodes on it. The contract of [`Store`](crate::Store) holds here too. A lease that ends more than
+/// [`AHEAD_MAX`](crate::publishes::AHEAD_MAX) from now does not run, here neither.
 #[async_trait]
 pub trait Cluster: Send + Sync + fmt::Debug {
     /// Says that a node lives, in place of what it said before, and forgets the nodes whose time is over. Who lives now.

@@ -120,6 +120,7 @@ macro_rules! store_conformance {
                 who_lives_is_counted,
                 a_duty_has_one_holder,
                 a_duty_is_given_up_by_its_holder_alone,
+                a_clock_that_was_hours_ahead_keeps_nothing,
                 of_many_who_take_a_duty_at_once_one_has_it,
                 a_shared_token_is_replaced_by_who_knows_it,
                 of_many_who_share_a_token_at_once_one_is_used;
@@ -319,6 +320,7 @@ macro_rules! store_conformance {
                 what_is_told_of_a_publish_is_counted_once;
             webhook_requests:
                 a_claimed_request_is_nobody_elses,
+                requests_that_a_clock_kept_that_was_hours_ahead_are_taken_up,
                 concurrent_claims_give_each_request_once,
                 an_attempt_decides_what_comes_next,
                 requests_are_listed_in_pages_newest_first,

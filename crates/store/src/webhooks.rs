@@ -309,7 +309,8 @@ pub trait Webhooks: Send + Sync + fmt::Debug {
     ) -> Result<Vec<DueWebhook>, StoreError>;
 
     /// Claims up to `limit` due requests of an enabled webhook that nobody holds a running lease on, the most overdue first.
-    /// `None` if there is none.
+    /// `None` if there is none. What was put off to more than [`AHEAD_MAX`](crate::publishes::AHEAD_MAX) from now is due; a lease
+    /// that ends as late does not run.
     async fn claim_requests(
         &self,
         webhook: WebhookNumber,

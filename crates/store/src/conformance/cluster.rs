@@ -78,6 +78,21 @@ pub async fn a_duty_is_given_up_by_its_holder_alone(store: Arc<dyn Store>) {
     assert!(take(3).await.unwrap());
 }
 
+pub async fn a_clock_that_was_hours_ahead_keeps_nothing(store: Arc<dyn Store>) {
+    let ahead = 1_000_000;
+    let present = store.present(presence(1, true, ahead + 10), at(ahead));
+    assert_eq!(present.await.unwrap(), counts(1, 1));
+    let take = |owner, until, now| store.take_duty(Duty::Janitor, until_lease(owner, until), now);
+    assert!(take(1, ahead + 10, at(ahead)).await.unwrap());
+    // The node died, and the others know what time it is.
+    assert_eq!(store.population(at(0)).await.unwrap(), counts(0, 0));
+    assert_eq!(store.node_keys(at(0)).await.unwrap(), []);
+    assert!(take(2, 10, at(0)).await.unwrap());
+    assert!(!take(3, 10, at(0)).await.unwrap());
+    let present = store.present(presence(2, true, 10), at(0));
+    assert_eq!(present.await.unwrap(), counts(1, 1));
+}
+
 pub async fn of_many_who_take_a_duty_at_once_one_has_it(store: Arc<dyn Store>) {
     let mut taking = JoinSet::new();
     for owner in 0..20 {

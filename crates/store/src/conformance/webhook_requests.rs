@@ -104,6 +104,23 @@ pub async fn a_claimed_request_is_nobody_elses(store: Arc<dyn Store>) {
     assert!(states.iter().all(|r| r.state == RequestState::Delivered));
 }
 
+pub async fn requests_that_a_clock_kept_that_was_hours_ahead_are_taken_up(store: Arc<dyn Store>) {
+    let (instance, id) = queued(&store, 2).await;
+    let (webhook, ahead) = (number(&store, 1).await, 1_000_000);
+    let claimed = store.claim_requests(webhook, lease(1, ahead + 60), at(ahead), 2);
+    let mut claimed = claimed.await.unwrap().expect("there is work");
+    let kept = claimed.requests.pop().unwrap().id;
+    let next = Next::Again(at(ahead + 100));
+    settle(&store, webhook, &claimed, next, at(ahead)).await;
+    // One is leased, the other one put off, and neither is to be seen for a long time.
+    let again = claim(&store, 2).await.expect("both are due").requests;
+    let found: Vec<_> = again.iter().map(|request| request.id).collect();
+    assert_eq!(found, [claimed.requests[0].id, kept]);
+    assert!(due(&store, 2).await.is_empty());
+    let replayed = store.replay_request(instance, id, kept, at(2));
+    assert!(!replayed.await.unwrap(), "it is being sent");
+}
+
 pub async fn concurrent_claims_give_each_request_once(store: Arc<dyn Store>) {
     queued(&store, 20).await;
     let webhook = number(&store, 1).await;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::MemoryStore;
 use crate::StoreError;
 use crate::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
-use crate::publishes::Lease;
+use crate::publishes::{AHEAD_MAX, Lease};
 
 /// What the nodes on a store have said.
 #[derive(Debug, Default)]
@@ -21,9 +21,14 @@ pub(super) struct Nodes {
     pub(super) tokens: BTreeMap<TokenName, SharedToken>,
 }
 
+/// Whether a lease has not ended, and was not given by a clock that was far ahead.
+pub(super) fn runs(lease: &Lease, now: Timestamp) -> bool {
+    lease.until > now && lease.until <= now.after(AHEAD_MAX)
+}
+
 impl Nodes {
     fn population(&self, now: Timestamp) -> Population {
-        let living = || self.living.values().filter(|p| p.lease.until > now);
+        let living = || self.living.values().filter(|p| runs(&p.lease, now));
         Population {
             nodes: living().count() as u64,
             workers: living().filter(|p| p.is_worker).count() as u64,
@@ -32,7 +37,7 @@ impl Nodes {
 
     fn take_duty(&mut self, duty: &Duty, lease: Lease, now: Timestamp) -> bool {
         let held = self.duties.get(&duty.to_string());
-        let free = held.is_none_or(|held| held.owner == lease.owner || held.until <= now);
+        let free = held.is_none_or(|held| held.owner == lease.owner || !runs(held, now));
         if free {
             self.duties.insert(duty.to_string(), lease);
         }

@@ -6,6 +6,7 @@ use domain::device::Platform;
 use domain::seal::Sealed;
 
 use super::MemoryStore;
+use super::cluster::runs;
 use super::state::State;
 use crate::StoreError;
 use crate::sealing::{
@@ -116,7 +117,7 @@ impl Sealing for MemoryStore {
         self.step(|state| {
             let living = state.nodes.living.values();
             living
-                .filter(|presence| presence.lease.until > now)
+                .filter(|presence| runs(&presence.lease, now))
                 .map(|presence| NodeKeys {
                     node: presence.lease.owner,
                     keys: presence.keys.clone(),

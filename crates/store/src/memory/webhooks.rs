@@ -17,7 +17,7 @@ use super::MemoryStore;
 use super::state::{Claim, State};
 use crate::StoreError;
 use crate::administration::{TRACED_REQUESTS_MAX, TracedRequest};
-use crate::publishes::{Fence, Lease, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, Lease, Settled};
 use crate::sealing::{SealedPlace, SealedRow};
 use crate::webhooks::{
     Attempted, Care, ClaimedRequests, Disabled, DueWebhook, NewWebhook, RequestNumber,
@@ -89,14 +89,15 @@ pub(super) struct RequestRow {
 impl RequestRow {
     fn is_due(&self, now: Timestamp) -> bool {
         self.state == RequestState::Waiting
-            && self.due_at.is_none_or(|due| due <= now)
-            && self.claim.until.is_none_or(|until| until <= now)
+            && self
+                .due_at
+                .is_none_or(|due| due <= now || due > now.after(AHEAD_MAX))
+            && self.claim.is_free(now)
     }
 
     fn is_replayable(&self, now: Timestamp) -> bool {
         self.state != RequestState::Waiting
-            || self.due_at.is_some_and(|due| due > now)
-                && self.claim.until.is_none_or(|until| until <= now)
+            || self.due_at.is_some_and(|due| due > now) && self.claim.is_free(now)
     }
 
     fn give_up(&mut self, error: &str, now: Timestamp) {

@@ -10,7 +10,7 @@ use super::session::{Columns as _, Session};
 use super::{PostgresStore, columns, moving};
 use crate::StoreError;
 use crate::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
-use crate::publishes::Lease;
+use crate::publishes::{AHEAD_MAX, Lease};
 use crate::sealing::ids_to_bytes;
 
 #[async_trait]
@@ -125,8 +125,8 @@ async fn depart(session: &Session, node: Uuid) -> Result<(), Fault> {
 async fn population(session: &Session, now: Timestamp) -> Result<Population, Fault> {
     let row = session
         .row(
-            "SELECT count(*), count(*) FILTER (WHERE worker) FROM nodes WHERE until > $1",
-            &[&now.as_millis()],
+            "SELECT count(*), count(*) FILTER (WHERE worker) FROM nodes WHERE until > $1 AND until <= $2",
+            &[&now.as_millis(), &now.after(AHEAD_MAX).as_millis()],
         )
         .await?;
     let row = row.ok_or_else(|| corrupt("a count without an answer"))?;
@@ -146,12 +146,13 @@ async fn take_duty(
         .execute(
             "INSERT INTO duties AS d (duty, owner, leased_until) VALUES ($1, $2, $3)
              ON CONFLICT (duty) DO UPDATE SET owner = excluded.owner, leased_until = excluded.leased_until
-                WHERE d.owner = excluded.owner OR d.leased_until <= $4",
+                WHERE d.owner = excluded.owner OR d.leased_until <= $4 OR d.leased_until > $5",
             &[
                 &duty.to_string(),
                 &lease.owner,
                 &lease.until.as_millis(),
                 &now.as_millis(),
+                &now.after(AHEAD_MAX).as_millis(),
             ],
         )
         .await?;

@@ -8,6 +8,7 @@ use super::PostgresStore;
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
 use crate::StoreError;
+use crate::publishes::AHEAD_MAX;
 use crate::sealing::{
     NodeKeys, Resealed, SEALED_PAGE_MAX, SealedKind, SealedRow, SealedValue, Sealing,
     ids_from_bytes,
@@ -159,8 +160,8 @@ async fn reseal(session: &Session, kind: SealedKind, values: &[Resealed]) -> Res
 async fn node_keys(session: &Session, now: Timestamp) -> Result<Vec<NodeKeys>, Fault> {
     let rows = session
         .rows(
-            "SELECT node, keys FROM nodes WHERE until > $1 ORDER BY node",
-            &[&now.as_millis()],
+            "SELECT node, keys FROM nodes WHERE until > $1 AND until <= $2 ORDER BY node",
+            &[&now.as_millis(), &now.after(AHEAD_MAX).as_millis()],
         )
         .await?;
     rows.iter()

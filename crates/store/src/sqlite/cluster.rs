@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{SqliteStore, columns};
 use crate::StoreError;
 use crate::cluster::{Cluster, Duty, Population, Presence, SharedToken, TokenName};
-use crate::publishes::Lease;
+use crate::publishes::{AHEAD_MAX, Lease};
 use crate::sealing::ids_to_bytes;
 
 #[async_trait]
@@ -166,8 +166,12 @@ fn depart(connection: &Connection, node: Uuid) -> Result<(), StoreError> {
 
 fn population(connection: &Connection, now: Timestamp) -> Result<Population, StoreError> {
     let (nodes, workers) = connection
-        .prepare_cached("SELECT count(*), coalesce(sum(worker), 0) FROM nodes WHERE until > ?1")?
-        .query_row([now.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(worker), 0) FROM nodes WHERE until > ?1 AND until <= ?2",
+        )?
+        .query_row([now.as_millis(), now.after(AHEAD_MAX).as_millis()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     Ok(Population {
         nodes: columns::count(nodes)?,
         workers: columns::count(workers)?,
@@ -184,13 +188,14 @@ fn take_duty(
         .prepare_cached(
             "INSERT INTO duties (duty, owner, leased_until) VALUES (?1, ?2, ?3)
              ON CONFLICT (duty) DO UPDATE SET owner = excluded.owner, leased_until = excluded.leased_until
-                WHERE owner = excluded.owner OR leased_until <= ?4",
+                WHERE owner = excluded.owner OR leased_until <= ?4 OR leased_until > ?5",
         )?
         .execute(params![
             duty.to_string(),
             lease.owner.as_bytes(),
             lease.until.as_millis(),
-            now.as_millis()
+            now.as_millis(),
+            now.after(AHEAD_MAX).as_millis()
         ])?;
     Ok(taken > 0)
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{SqliteStore, columns};
 use crate::StoreError;
+use crate::publishes::AHEAD_MAX;
 use crate::sealing::{
     NodeKeys, Resealed, SEALED_PAGE_MAX, SealedKind, SealedRow, SealedValue, Sealing,
     ids_from_bytes,
@@ -134,9 +135,10 @@ fn reseal(
 }
 
 fn node_keys(connection: &Connection, now: Timestamp) -> Result<Vec<NodeKeys>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT node, keys FROM nodes WHERE until > ?1 ORDER BY node")?;
-    let mut rows = statement.query([now.as_millis()])?;
+    let mut statement = connection.prepare_cached(
+        "SELECT node, keys FROM nodes WHERE until > ?1 AND until <= ?2 ORDER BY node",
+    )?;
+    let mut rows = statement.query([now.as_millis(), now.after(AHEAD_MAX).as_millis()])?;
     let mut nodes = Vec::new();
     while let Some(row) = rows.next()? {
         let keys: Option<Vec<u8>> = row.get(1)?;

@@ -15,7 +15,7 @@ use super::super::columns;
 use super::super::fault::{Fault, corrupt};
 use super::super::session::{Columns as _, Session};
 use super::{COLUMNS, record};
-use crate::publishes::{Fence, Lease, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, Lease, Settled};
 use crate::stored::tries;
 use crate::webhooks::{
     Attempted, Claimed, ClaimedRequests, Content, DueWebhook, FAILED_TOO_LONG, Next, PUBLISH_GONE,
@@ -25,18 +25,29 @@ use crate::webhooks::{
 pub(in super::super) const DUE: &str = "SELECT w.webhook, w.failing_since IS NOT NULL
       FROM webhooks w JOIN instances i ON i.instance = w.instance
      WHERE w.disabled_since IS NULL AND i.deleted_by IS NULL
-       AND EXISTS (SELECT 1 FROM webhook_requests r
-                    WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at <= $1 AND r.leased_until <= $1)
+       AND (EXISTS (SELECT 1 FROM webhook_requests r
+                     WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at <= $1
+                       AND (r.leased_until <= $1 OR r.leased_until > $3))
+         OR EXISTS (SELECT 1 FROM webhook_requests r
+                     WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at > $3
+                       AND (r.leased_until <= $1 OR r.leased_until > $3)))
      LIMIT $2";
 
-/// Costs a look into an index for each webhook, of which there are few.
+/// Costs two looks into an index for each webhook, of which there are few.
 pub(super) async fn due(
     session: &Session,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<DueWebhook>, Fault> {
     let rows = session
-        .rows(DUE, &[&now.as_millis(), &columns::limit(limit)])
+        .rows(
+            DUE,
+            &[
+                &now.as_millis(),
+                &columns::limit(limit),
+                &now.after(AHEAD_MAX).as_millis(),
+            ],
+        )
         .await?;
     rows.iter()
         .map(|row| {
@@ -51,7 +62,7 @@ pub(super) async fn due(
 /// Claims what is due between two times; what others are just claiming is passed over.
 const CLAIM: &str = "WITH found AS (
         SELECT request FROM webhook_requests
-         WHERE webhook = $1 AND state = 'waiting' AND due_at >= $2 AND due_at <= $3 AND leased_until <= $4
+         WHERE webhook = $1 AND state = 'waiting' AND due_at >= $2 AND due_at <= $3 AND (leased_until <= $4 OR leased_until > $8)
          ORDER BY due_at, request LIMIT $5 FOR UPDATE SKIP LOCKED),
     claimed AS (
         UPDATE webhook_requests r SET fence = r.fence + 1, leased_until = $6, created_at = coalesce(r.created_at, $4)
@@ -84,8 +95,14 @@ pub(super) async fn claim(
         requests: Vec::new(),
     };
     let mut gone: Vec<i64> = Vec::new();
-    // Those that were tried before come first, so that a flood of new ones does not keep them waiting.
-    for (from, to) in [(1_i64, now.as_millis()), (0, 0)] {
+    let ahead = now.after(AHEAD_MAX).as_millis();
+    // Those that were tried before come first, so that a flood of new ones does not keep them waiting: those that are due, and
+    // those that a clock that was hours ahead has put off.
+    for (from, to) in [
+        (1, now.as_millis()),
+        (ahead.saturating_add(1), i64::MAX),
+        (0, 0),
+    ] {
         let left = columns::limit(limit - claimed.requests.len());
         let rows = session
             .rows(
@@ -98,6 +115,7 @@ pub(super) async fn claim(
                     &left,
                     &lease.until.as_millis(),
                     &number,
+                    &ahead,
                 ],
             )
             .await?;
@@ -384,8 +402,8 @@ pub(super) async fn replay(
     let replayed = session
         .execute(
             "UPDATE webhook_requests SET state = 'waiting', attempts = 0, due_at = $3, fence = fence + 1, leased_until = 0
-              WHERE id = $1 AND webhook = $2 AND (state <> 'waiting' OR (due_at > $3 AND leased_until <= $3))",
-            &[&id, &number, &now.as_millis()],
+              WHERE id = $1 AND webhook = $2 AND (state <> 'waiting' OR (due_at > $3 AND (leased_until <= $3 OR leased_until > $4)))",
+            &[&id, &number, &now.as_millis(), &now.after(AHEAD_MAX).as_millis()],
         )
         .await?;
     Ok(replayed > 0)

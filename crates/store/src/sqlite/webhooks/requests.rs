@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::columns;
 use super::{COLUMNS, raise, record};
 use crate::StoreError;
-use crate::publishes::{Fence, Lease, Settled};
+use crate::publishes::{AHEAD_MAX, Fence, Lease, Settled};
 use crate::stored::tries;
 use crate::webhooks::{
     Attempted, Claimed, ClaimedRequests, Content, DueWebhook, FAILED_TOO_LONG, Next, PUBLISH_GONE,
@@ -23,11 +23,15 @@ use crate::webhooks::{
 pub(super) const DUE: &str = "SELECT w.webhook, w.failing_since IS NOT NULL
       FROM webhooks w CROSS JOIN instances i ON i.instance = w.instance
      WHERE w.disabled_since IS NULL AND i.deleted = 0
-       AND EXISTS (SELECT 1 FROM webhook_requests r
-                    WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at <= ?1 AND r.leased_until <= ?1)
+       AND (EXISTS (SELECT 1 FROM webhook_requests r
+                     WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at <= ?1
+                       AND (r.leased_until <= ?1 OR r.leased_until > ?3))
+         OR EXISTS (SELECT 1 FROM webhook_requests r
+                     WHERE r.webhook = w.webhook AND r.state = 'waiting' AND r.due_at > ?3
+                       AND (r.leased_until <= ?1 OR r.leased_until > ?3)))
      LIMIT ?2";
 
-/// Costs a look into an index for each webhook, of which there are few.
+/// Costs two looks into an index for each webhook, of which there are few.
 pub(super) fn due(
     connection: &Connection,
     now: Timestamp,
@@ -35,12 +39,19 @@ pub(super) fn due(
 ) -> Result<Vec<DueWebhook>, StoreError> {
     Ok(connection
         .prepare_cached(DUE)?
-        .query_map([now.as_millis(), columns::limit(limit)], |row| {
-            Ok(DueWebhook {
-                number: WebhookNumber(row.get(0)?),
-                failing: row.get(1)?,
-            })
-        })?
+        .query_map(
+            [
+                now.as_millis(),
+                columns::limit(limit),
+                now.after(AHEAD_MAX).as_millis(),
+            ],
+            |row| {
+                Ok(DueWebhook {
+                    number: WebhookNumber(row.get(0)?),
+                    failing: row.get(1)?,
+                })
+            },
+        )?
         .collect::<Result<_, _>>()?)
 }
 
@@ -48,7 +59,7 @@ pub(super) const CLAIMABLE: &str = "SELECT r.request, r.fence, r.id, r.event_id,
         r.payload, p.id, r.after_user, b.sealed
    FROM webhook_requests r LEFT JOIN publishes p ON p.publish = r.publish
         LEFT JOIN publish_webhooks b ON b.publish = r.publish AND r.event IN ('STARTED', 'FINISHED')
-  WHERE r.webhook = ?1 AND r.state = 'waiting' AND r.due_at >= ?2 AND r.due_at <= ?3 AND r.leased_until <= ?4
+  WHERE r.webhook = ?1 AND r.state = 'waiting' AND r.due_at >= ?2 AND r.due_at <= ?3 AND (r.leased_until <= ?4 OR r.leased_until > ?6)
   ORDER BY r.due_at, r.request LIMIT ?5";
 
 pub(super) fn claim(
@@ -71,11 +82,17 @@ pub(super) fn claim(
     let record = record(row, 1)?;
     let mut requests = Vec::new();
     let mut gone = Vec::new();
-    // Those that were tried before come first, so that a flood of new ones does not keep them waiting.
-    for (from, to) in [(1, now.as_millis()), (0, 0)] {
+    let ahead = now.after(AHEAD_MAX).as_millis();
+    // Those that were tried before come first, so that a flood of new ones does not keep them waiting: those that are due, and
+    // those that a clock that was hours ahead has put off.
+    for (from, to) in [
+        (1, now.as_millis()),
+        (ahead.saturating_add(1), i64::MAX),
+        (0, 0),
+    ] {
         let left = columns::limit(limit - requests.len());
         let mut statement = connection.prepare_cached(CLAIMABLE)?;
-        let mut rows = statement.query([webhook.0, from, to, now.as_millis(), left])?;
+        let mut rows = statement.query([webhook.0, from, to, now.as_millis(), left, ahead])?;
         while let Some(row) = rows.next()? {
             match claimable(row, now)? {
                 Some(request) => requests.push(request),
@@ -362,9 +379,17 @@ pub(super) fn replay(
     let request: Option<i64> = connection
         .prepare_cached(
             "SELECT request FROM webhook_requests
-              WHERE id = ?1 AND webhook = ?2 AND (state <> 'waiting' OR (due_at > ?3 AND leased_until <= ?3))",
+              WHERE id = ?1 AND webhook = ?2 AND (state <> 'waiting' OR (due_at > ?3 AND (leased_until <= ?3 OR leased_until > ?4)))",
         )?
-        .query_row(params![id.as_bytes(), number, now.as_millis()], |row| row.get(0))
+        .query_row(
+            params![
+                id.as_bytes(),
+                number,
+                now.as_millis(),
+                now.after(AHEAD_MAX).as_millis()
+            ],
+            |row| row.get(0),
+        )
         .optional()?;
     let Some(request) = request else {
         return Ok(false);
