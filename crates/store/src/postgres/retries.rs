@@ -39,8 +39,11 @@ pub(super) const RECIPIENTS: &str = "SELECT n.place,
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n(instance, device, publish, place)
     JOIN devices d ON d.instance = n.instance AND d.device = n.device
     JOIN publishes p ON p.instance = n.instance AND p.publish = n.publish";
-pub(super) const NEXT_DUE: &str =
-    "SELECT due_at FROM retries WHERE leased_until <= $1 ORDER BY due_at, retry LIMIT 1";
+/// Of the same ones as [`CLAIM`], since whoever is told that one is due comes for it at once.
+pub(super) const NEXT_DUE: &str = "SELECT r.due_at FROM retries r
+    WHERE (r.leased_until <= $1 OR r.leased_until > $2)
+      AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.instance = r.instance AND i.deleted_by IS NOT NULL)
+    ORDER BY r.due_at, r.retry LIMIT 1";
 
 /// A row of what was claimed.
 struct Claimed {
@@ -188,7 +191,12 @@ pub(super) async fn next_due(
     session: &Session,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Fault> {
-    let due: Option<i64> = session.value(NEXT_DUE, &[&now.as_millis()]).await?;
+    let due: Option<i64> = session
+        .value(
+            NEXT_DUE,
+            &[&now.as_millis(), &now.after(AHEAD_MAX).as_millis()],
+        )
+        .await?;
     Ok(due.map(Timestamp::from_millis))
 }
 

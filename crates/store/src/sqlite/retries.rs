@@ -19,8 +19,10 @@ pub(super) const CLAIMABLE: &str = "SELECT r.retry, r.publish, r.attempts, r.fen
 /// What a clock that was hours ahead has put off: there is nothing of it otherwise, which costs one look into an index.
 pub(super) const BRING_BACK: &str = "UPDATE retries SET due_at = ?1
     WHERE retry IN (SELECT retry FROM retries WHERE due_at > ?2 ORDER BY due_at, retry LIMIT ?3)";
-pub(super) const NEXT_DUE: &str =
-    "SELECT due_at FROM retries WHERE leased_until <= ?1 ORDER BY due_at, retry LIMIT 1";
+/// Of the same ones as [`CLAIMABLE`], since whoever is told that one is due comes for it at once.
+pub(super) const NEXT_DUE: &str = "SELECT r.due_at
+    FROM retries r CROSS JOIN devices d ON d.device = r.device CROSS JOIN instances i ON i.instance = d.instance
+    WHERE (r.leased_until <= ?1 OR r.leased_until > ?2) AND i.deleted = 0 ORDER BY r.due_at, r.retry LIMIT 1";
 
 /// Claims due retries, grouped by publish in the order of the most overdue one of each.
 pub(super) fn claim(
@@ -41,13 +43,28 @@ pub(super) fn claim(
     )?;
     let mut groups: Vec<(i64, Vec<Retry>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
-    for (publish, retry) in found {
+    for found in found {
         statement.execute(params![
-            retry.id.0,
-            retry.fence.0,
+            found.id.0,
+            found.fence.0,
             lease.owner.as_bytes(),
             lease.until.as_millis()
         ])?;
+        let Found {
+            id,
+            publish,
+            fence,
+            attempts,
+            recipient,
+        } = found;
+        // One whose device does not read back is leased too, so that nobody comes for it again at once.
+        let Some(recipient) = recipient else { continue };
+        let retry = Retry {
+            id,
+            recipient,
+            attempts,
+            fence,
+        };
         let place = *places.entry(publish).or_insert(groups.len());
         match groups.get_mut(place) {
             Some((_, retries)) => retries.push(retry),
@@ -57,11 +74,20 @@ pub(super) fn claim(
     Ok(groups)
 }
 
+/// A retry to claim; without its recipient where the device does not read back.
+struct Found {
+    id: RetryId,
+    publish: i64,
+    fence: Fence,
+    attempts: u32,
+    recipient: Option<Recipient>,
+}
+
 fn claimable(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<(i64, Retry)>, StoreError> {
+) -> Result<Vec<Found>, StoreError> {
     let mut statement = connection.prepare_cached(CLAIMABLE)?;
     let mut rows = statement.query([
         now.as_millis(),
@@ -70,23 +96,20 @@ fn claimable(
     ])?;
     let (mut found, mut left_behind) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let recipient: Option<Recipient> = columns::readable(columns::recipient(row, 4, |_| true))?;
-        let Some(mut recipient) = recipient else {
-            continue;
-        };
         if row.get(12)? {
             // Left behind when the call that cancelled its publish was cut short.
             left_behind.push(RetryId(row.get(0)?));
             continue;
         }
-        recipient.user = row.get::<_, Option<i64>>(11)?.map(UserOrdinal);
-        let retry = Retry {
+        let user = row.get::<_, Option<i64>>(11)?.map(UserOrdinal);
+        let recipient = columns::readable(columns::recipient(row, 4, |_| true))?;
+        found.push(Found {
             id: RetryId(row.get(0)?),
-            recipient,
-            attempts: row.get(2)?,
+            publish: row.get(1)?,
             fence: Fence(row.get::<_, i64>(3)? + 1),
-        };
-        found.push((row.get(1)?, retry));
+            attempts: row.get(2)?,
+            recipient: recipient.map(|recipient| Recipient { user, ..recipient }),
+        });
     }
     for retry in left_behind {
         delete(connection, retry)?;
@@ -119,7 +142,9 @@ pub(super) fn next_due(
 ) -> Result<Option<Timestamp>, StoreError> {
     Ok(connection
         .prepare_cached(NEXT_DUE)?
-        .query_row([now.as_millis()], |row| row.get(0))
+        .query_row([now.as_millis(), now.after(AHEAD_MAX).as_millis()], |row| {
+            row.get(0)
+        })
         .optional()?
         .map(Timestamp::from_millis))
 }

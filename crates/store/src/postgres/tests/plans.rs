@@ -59,7 +59,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "retries",
         "retries",
-        "the next that is due: ends at the first one that is not leased",
+        "the next that is due: ends at the first one that is not leased, of an instance that is not being deleted",
     ),
     ("publishes", "emptied", "empty but for moments"),
     (

@@ -1,8 +1,8 @@
-//! What is removed is removed in pieces of a bounded size.
+//! What is removed is removed in pieces of a bounded size, and what is to be removed calls nobody.
 
 use domain::clock::Timestamp;
 
-use super::super::prune;
+use super::super::{prune, retries};
 use super::{PostgresSettings, fresh};
 
 /// More than one piece removes.
@@ -40,4 +40,29 @@ async fn outcomes_of_very_many_users_go_piece_by_piece() {
         }
     }
     assert_eq!((left, pieces), (0, 3));
+}
+
+#[tokio::test]
+async fn nobody_is_called_for_retries_of_a_deleted_instance() {
+    let Some((store, _schema)) = fresh(PostgresSettings::default()).await else {
+        return;
+    };
+    let session = store.sessions.session().await.unwrap();
+    let now = Timestamp::from_secs(1);
+    session
+        .batch(
+            "SET session_replication_role = replica;
+             INSERT INTO instances (id, name, vapid_public_key, vapid_private_key, created_at)
+                VALUES (gen_random_uuid(), 'an app', '', '', 0);
+             INSERT INTO retries (instance, publish, device, attempts, due_at, reason) VALUES (1, 1, 1, 1, 0, 'x');
+             SET session_replication_role = origin",
+        )
+        .await
+        .unwrap();
+    assert!(retries::next_due(&session, now).await.unwrap().is_some());
+    session
+        .batch("UPDATE instances SET deleted_by = pg_current_xact_id()")
+        .await
+        .unwrap();
+    assert_eq!(retries::next_due(&session, now).await.unwrap(), None);
 }

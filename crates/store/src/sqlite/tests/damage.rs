@@ -57,6 +57,27 @@ async fn a_publish_in_a_newer_format_does_not_stop_the_others() {
 }
 
 #[tokio::test]
+async fn nobody_is_called_for_retries_of_a_deleted_instance() {
+    let folder = Folder::new();
+    let store = three_of_each(&folder).await;
+    damage(
+        &store,
+        "INSERT INTO retries (publish, device, attempts, due_at, reason) SELECT 1, device, 1, 0, 'x' FROM devices",
+    )
+    .await;
+    assert!(store.next_retry_due(NOW).await.unwrap().is_some());
+    damage(&store, "UPDATE instances SET deleted = 1").await;
+    assert_eq!(store.next_retry_due(NOW).await.unwrap(), None);
+    assert!(
+        store
+            .claim_retries(lease(), NOW, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
 async fn a_device_that_does_not_read_back_does_not_stop_the_others() {
     let folder = Folder::new();
     let store = three_of_each(&folder).await;
@@ -78,6 +99,9 @@ async fn a_device_that_does_not_read_back_does_not_stop_the_others() {
     assert_eq!((page.recipients.len(), page.last), (2, true));
     let batches = store.claim_retries(lease(), NOW, 10).await.unwrap();
     assert_eq!(batches[0].retries.len(), 2);
+    // Nobody is called for the third one again at once.
+    assert_eq!(store.next_retry_due(NOW).await.unwrap(), None);
+    assert!(store.next_retry_due(lease().until).await.unwrap().is_some());
     assert!(
         page.recipients
             .iter()

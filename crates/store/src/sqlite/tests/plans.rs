@@ -51,8 +51,8 @@ const EXCEPTIONS: [(&str, &str, &str); 13] = [
     ),
     (
         "retries",
-        "SCAN retries USING COVERING INDEX retries_by_due",
-        "ends at the first one that is not leased",
+        "SCAN r USING INDEX retries_by_due",
+        "ends at the first one that is not leased, of an instance that is not being deleted",
     ),
     ("publishes", "SCAN emptied", "empty but for moments"),
     (
