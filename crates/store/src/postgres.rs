@@ -61,6 +61,7 @@ use std::time::Duration;
 use bell::Bell;
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl};
 use group::Group;
+use jobs::Place;
 use pool::Sessions;
 
 use crate::StoreError;
@@ -153,13 +154,16 @@ impl PostgresStore {
         }
     }
 
-    /// A publish by its number, out of the cache or the database; `None` if it has been deleted.
-    async fn stored_publish(
-        &self,
-        instance: i64,
-        number: i64,
-    ) -> Result<Option<Stored>, StoreError> {
-        if let Some(stored) = self.cache.get(number) {
+    /// A publish, out of the cache or the database; `None` if it has been deleted. What the cache has under this number may be
+    /// another one, which a server was lost with.
+    async fn stored_publish(&self, place: Place) -> Result<Option<Stored>, StoreError> {
+        let Place {
+            instance,
+            number,
+            id,
+        } = place;
+        let known = self.cache.get(number);
+        if let Some(stored) = known.filter(|known| id == Some(*known.publish.id.uuid())) {
             return Ok(Some(stored));
         }
         let stored = self
@@ -176,14 +180,10 @@ impl PostgresStore {
 
     /// The same for something just claimed. A publish that does not read back is passed over, so that it does not stop all
     /// others; its work stays leased and comes up again.
-    async fn claimed_publish(
-        &self,
-        instance: i64,
-        number: i64,
-    ) -> Result<Option<Stored>, StoreError> {
-        match self.stored_publish(instance, number).await {
+    async fn claimed_publish(&self, place: Place) -> Result<Option<Stored>, StoreError> {
+        match self.stored_publish(place).await {
             Err(StoreError::Corrupt(why)) => {
-                tracing::error!(publish = number, error = %why, "a publish is passed over");
+                tracing::error!(publish = place.number, error = %why, "a publish is passed over");
                 Ok(None)
             }
             read => read,

@@ -44,8 +44,7 @@ impl PostgresStore {
     ) -> Result<Vec<Job>, StoreError> {
         let mut found = Vec::with_capacity(claimed.len());
         for claimed in claimed {
-            let (instance, number) = claimed.publish;
-            let stored = self.claimed_publish(instance, number);
+            let stored = self.claimed_publish(claimed.publish);
             if let Some(stored) = stored.await? {
                 found.push(claimed.of(&stored));
             }
@@ -60,7 +59,7 @@ impl PostgresStore {
     ) -> Result<Vec<RetryBatch>, StoreError> {
         let mut batches = Vec::with_capacity(groups.len());
         for group in groups {
-            let stored = self.claimed_publish(group.instance, group.publish);
+            let stored = self.claimed_publish(group.publish);
             if let Some(stored) = stored.await? {
                 batches.push(RetryBatch {
                     publish: stored.publish,

@@ -1,9 +1,12 @@
-//! Jobs: claimed by lease, guarded by a fence that counts the claims.
+//! Jobs: claimed by lease, guarded by a fence that counts the claims. What moves a job on names its publish by its id, too: the
+//! numbers of both come back where a server was lost with what it had taken last.
 
 use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::device::DeviceOrdinal;
+use domain::publish::PublishId;
+use uuid::Uuid;
 
 use super::fault::Fault;
 use super::session::{Columns as _, Session};
@@ -11,8 +14,17 @@ use super::{columns, publishes};
 use crate::publishes::{AHEAD_MAX, Fence, JobId, Lease, QueueDepth, Settled};
 use crate::stored::accepting;
 
-/// A job just claimed; its publish is found by the numbers of its instance and its own.
-pub(super) type Claimed = accepting::Claimed<(i64, i64)>;
+/// How the publish of a job is found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) instance: i64,
+    pub(super) number: i64,
+    /// The publish, where it was looked for and is there.
+    pub(super) id: Option<Uuid>,
+}
+
+/// A job just claimed.
+pub(super) type Claimed = accepting::Claimed<Place>;
 
 /// In the order of the key, skipping what is leased and what others are just claiming: costs the limit plus the number of
 /// running leases.
@@ -22,7 +34,8 @@ pub(super) const CLAIM: &str = "WITH found AS (
            AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.instance = j.instance AND i.deleted_by IS NOT NULL)
          ORDER BY j.job LIMIT $2 FOR UPDATE OF j SKIP LOCKED)
     UPDATE jobs SET fence = jobs.fence + 1, owner = $3, leased_until = $4 FROM found WHERE jobs.job = found.job
-    RETURNING jobs.job, jobs.instance, jobs.publish, jobs.cursor, jobs.range_end, jobs.fence";
+    RETURNING jobs.job, jobs.instance, jobs.publish, jobs.cursor, jobs.range_end, jobs.fence,
+        (SELECT p.id FROM publishes p WHERE p.instance = jobs.instance AND p.publish = jobs.publish)";
 
 /// Writes the jobs of a new publish; returns them if they are leased at once.
 pub(super) async fn insert(
@@ -41,7 +54,8 @@ pub(super) async fn insert(
         .rows(
             "INSERT INTO jobs (instance, publish, cursor, range_end, fence, owner, leased_until)
              SELECT $1, $2, b, e, $5, $6, $7 FROM unnest($3::bigint[], $4::bigint[]) AS n(b, e)
-             RETURNING job, instance, publish, cursor, range_end, fence",
+             RETURNING job, instance, publish, cursor, range_end, fence,
+                (SELECT p.id FROM publishes p WHERE p.instance = jobs.instance AND p.publish = jobs.publish)",
             &[
                 &instance,
                 &publish,
@@ -64,7 +78,11 @@ pub(super) fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Claimed>, Fau
     for row in rows {
         found.push(Claimed {
             job: JobId(row.at(0)?),
-            publish: (row.at(1)?, row.at(2)?),
+            publish: Place {
+                instance: row.at(1)?,
+                number: row.at(2)?,
+                id: row.at(6)?,
+            },
             cursor: DeviceOrdinal(row.at(3)?),
             end: DeviceOrdinal(row.at(4)?),
             fence: Fence(row.at(5)?),
@@ -109,11 +127,14 @@ pub(super) async fn renew(
     job: JobId,
     fence: Fence,
     until: Timestamp,
+    publish: Option<PublishId>,
 ) -> Result<Settled, Fault> {
+    let publish = publish.map(|publish| *publish.uuid());
     let changed = session
         .execute(
-            "UPDATE jobs SET leased_until = $3 WHERE job = $1 AND fence = $2",
-            &[&job.0, &fence.0, &until.as_millis()],
+            "UPDATE jobs SET leased_until = $3 WHERE job = $1 AND fence = $2 AND ($4::uuid IS NULL OR EXISTS
+                (SELECT 1 FROM publishes p WHERE p.instance = jobs.instance AND p.publish = jobs.publish AND p.id = $4))",
+            &[&job.0, &fence.0, &until.as_millis(), &publish],
         )
         .await?;
     Ok(settled(changed))
@@ -141,27 +162,37 @@ pub(super) enum Advanced {
     Lost,
 }
 
-/// Moves the cursor of a job, which never goes back.
+/// Moves the cursor of a job of this publish, which never goes back.
 pub(super) async fn advance(
     session: &Session,
     job: JobId,
     fence: Fence,
+    publish: PublishId,
     cursor: DeviceOrdinal,
     lease_until: Timestamp,
 ) -> Result<Advanced, Fault> {
     let moved = session
         .row(
-            "UPDATE jobs SET cursor = $3, leased_until = $4 WHERE job = $1 AND fence = $2 AND cursor < $3
+            "UPDATE jobs SET cursor = $3, leased_until = $4 WHERE job = $1 AND fence = $2 AND cursor < $3 AND EXISTS
+                (SELECT 1 FROM publishes p WHERE p.instance = jobs.instance AND p.publish = jobs.publish AND p.id = $5)
              RETURNING instance, publish",
-            &[&job.0, &fence.0, &cursor.0, &lease_until.as_millis()],
+            &[
+                &job.0,
+                &fence.0,
+                &cursor.0,
+                &lease_until.as_millis(),
+                publish.uuid(),
+            ],
         )
         .await?;
     match moved {
         Some(row) => Ok(Advanced::To(row.at(0)?, row.at(1)?)),
-        None => Ok(match renew(session, job, fence, lease_until).await? {
-            Settled::Done => Advanced::Repeated,
-            Settled::LeaseLost => Advanced::Lost,
-        }),
+        None => Ok(
+            match renew(session, job, fence, lease_until, Some(publish)).await? {
+                Settled::Done => Advanced::Repeated,
+                Settled::LeaseLost => Advanced::Lost,
+            },
+        ),
     }
 }
 

@@ -25,9 +25,9 @@ pub(super) const FINISHED: &str = PublishState::Finished.as_str();
 pub(super) const CANCELLED: &str = PublishState::Cancelled.as_str();
 
 /// What was written for an accepted publish, whose jobs find it by the numbers of its instance and its own.
-pub(super) type Created = accepting::Created<(i64, i64)>;
+pub(super) type Created = accepting::Created<jobs::Place>;
 /// What became of a request.
-pub(super) type Outcome = accepting::Outcome<(i64, i64)>;
+pub(super) type Outcome = accepting::Outcome<jobs::Place>;
 
 /// Writes a publish and its jobs, or when it is to be sent.
 pub(super) async fn create(

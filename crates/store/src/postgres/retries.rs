@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use domain::clock::Timestamp;
 use domain::device::Recipient;
 use domain::user::UserOrdinal;
+use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::fault::{Fault, corrupt};
+use super::jobs::Place;
 use super::session::{Columns as _, Session};
 use super::{columns, publishes};
 use crate::publishes::{AHEAD_MAX, Fence, Lease, NewRetry, Retry, RetryId, Settled};
@@ -14,8 +17,7 @@ use crate::publishes::{AHEAD_MAX, Fence, Lease, NewRetry, Retry, RetryId, Settle
 /// Claimed retries of a publish.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) instance: i64,
-    pub(super) publish: i64,
+    pub(super) publish: Place,
     pub(super) retries: Vec<Retry>,
 }
 
@@ -35,7 +37,7 @@ pub(super) const BRING_BACK: &str = "WITH found AS (
     UPDATE retries SET due_at = $1 FROM found WHERE retries.retry = found.retry";
 /// What is known of those that were claimed.
 pub(super) const RECIPIENTS: &str = "SELECT n.place,
-        d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at, p.state
+        d.device, d.platform, d.identity, d.keys, d.bundle_id, d.environment, d.registered_at, p.state, p.id
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n(instance, device, publish, place)
     JOIN devices d ON d.instance = n.instance AND d.device = n.device
     JOIN publishes p ON p.instance = n.instance AND p.publish = n.publish";
@@ -55,6 +57,21 @@ struct Claimed {
     due_at: i64,
     device: i64,
     user: Option<i64>,
+}
+
+impl Claimed {
+    fn read(row: &Row) -> Result<Self, Fault> {
+        Ok(Self {
+            retry: row.at(0)?,
+            instance: row.at(1)?,
+            publish: row.at(2)?,
+            attempts: row.at(3)?,
+            fence: row.at(4)?,
+            due_at: row.at(5)?,
+            device: row.at(6)?,
+            user: row.at(7)?,
+        })
+    }
 }
 
 /// Claims due retries, grouped by publish in the order of the most overdue one of each.
@@ -86,16 +103,7 @@ pub(super) async fn claim(
         .await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in &rows {
-        claimed.push(Claimed {
-            retry: row.at(0)?,
-            instance: row.at(1)?,
-            publish: row.at(2)?,
-            attempts: row.at(3)?,
-            fence: row.at(4)?,
-            due_at: row.at(5)?,
-            device: row.at(6)?,
-            user: row.at(7)?,
-        });
+        claimed.push(Claimed::read(row)?);
     }
     if claimed.is_empty() {
         return Ok(Vec::new());
@@ -105,7 +113,7 @@ pub(super) async fn claim(
     let mut groups: Vec<Group> = Vec::new();
     let mut places = HashMap::new();
     for (place, claimed) in claimed.into_iter().enumerate() {
-        let Some(recipient) = recipients.remove(&place) else {
+        let Some((id, recipient)) = recipients.remove(&place) else {
             continue;
         };
         let retry = Retry {
@@ -122,8 +130,11 @@ pub(super) async fn claim(
         match groups.get_mut(place) {
             Some(group) => group.retries.push(retry),
             None => groups.push(Group {
-                instance: claimed.instance,
-                publish: claimed.publish,
+                publish: Place {
+                    instance: claimed.instance,
+                    number: claimed.publish,
+                    id: Some(id),
+                },
                 retries: vec![retry],
             }),
         }
@@ -131,12 +142,12 @@ pub(super) async fn claim(
     Ok(groups)
 }
 
-/// The devices of what was claimed, by place. What was left behind when the call that cancelled its publish was cut short is
-/// removed instead.
+/// The publishes' ids and the devices of what was claimed, by place. What was left behind when the call that cancelled its
+/// publish was cut short is removed instead.
 async fn recipients(
     session: &Session,
     claimed: &[Claimed],
-) -> Result<HashMap<usize, Recipient>, Fault> {
+) -> Result<HashMap<usize, (Uuid, Recipient)>, Fault> {
     let instances: Vec<i64> = claimed.iter().map(|claimed| claimed.instance).collect();
     let devices: Vec<i64> = claimed.iter().map(|claimed| claimed.device).collect();
     let publishes: Vec<i64> = claimed.iter().map(|claimed| claimed.publish).collect();
@@ -153,7 +164,7 @@ async fn recipients(
             continue;
         }
         if let Some(recipient) = columns::readable(columns::recipient(row, 1, |_| true))? {
-            found.insert(place, recipient);
+            found.insert(place, (row.at(9)?, recipient));
         }
     }
     delete(session, &left_behind).await?;

@@ -10,6 +10,7 @@ use domain::clock::Timestamp;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::publish::PublishId;
 use domain::webhook::Removal;
+use uuid::Uuid;
 
 use super::fault::{Fault, corrupt};
 use super::jobs::Advanced;
@@ -23,6 +24,7 @@ use crate::publishes::{DeadDevice, Failure, Fence, JobId, RetryId, Settled, Sett
 pub(super) struct Progress {
     pub(super) job: JobId,
     pub(super) fence: Fence,
+    pub(super) publish: PublishId,
     pub(super) cursor: DeviceOrdinal,
     pub(super) lease_until: Timestamp,
 }
@@ -44,9 +46,14 @@ pub(super) async fn page(
     settlement: &Settlement,
     now: Timestamp,
 ) -> Result<Settled, Fault> {
-    let Progress { job, fence, .. } = progress;
-    let (cursor, lease_until) = (progress.cursor, progress.lease_until);
-    match jobs::advance(session, job, fence, cursor, lease_until).await? {
+    let Progress {
+        job,
+        fence,
+        publish,
+        cursor,
+        lease_until,
+    } = progress;
+    match jobs::advance(session, job, fence, publish, cursor, lease_until).await? {
         Advanced::To(instance, publish) => {
             apply(session, instance, publish, settlement, now).await?;
             Ok(Settled::Done)
@@ -58,8 +65,11 @@ pub(super) async fn page(
 
 /// Jobs whose last pages are done, as far as nobody else has them. In the order of the jobs, whoever does it.
 pub(super) const COMPLETE: &str = "WITH held AS (
-        SELECT n.place, j.job FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n(place, job, fence)
-          JOIN jobs j ON j.job = n.job AND j.fence = n.fence ORDER BY j.job FOR UPDATE OF j)
+        SELECT n.place, j.job
+          FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::uuid[]) AS n(place, job, fence, publish)
+          JOIN jobs j ON j.job = n.job AND j.fence = n.fence
+          JOIN publishes p ON p.instance = j.instance AND p.publish = j.publish AND p.id = n.publish
+         ORDER BY j.job FOR UPDATE OF j)
     DELETE FROM jobs USING held WHERE jobs.job = held.job RETURNING held.place, jobs.instance, jobs.publish";
 const HOLD: &str = "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) AS n(instance, publish)
     JOIN publishes p ON p.instance = n.instance AND p.publish = n.publish
@@ -83,7 +93,13 @@ pub(super) async fn last_pages(
         .iter()
         .map(|(progress, ..)| progress.fence.0)
         .collect();
-    let rows = session.rows(COMPLETE, &[&places, &jobs, &fences]).await?;
+    let publishes: Vec<Uuid> = calls
+        .iter()
+        .map(|(progress, ..)| *progress.publish.uuid())
+        .collect();
+    let rows = session
+        .rows(COMPLETE, &[&places, &jobs, &fences, &publishes])
+        .await?;
     let mut settled: Vec<_> = calls.iter().map(|_| Ok(Settled::LeaseLost)).collect();
     let (mut of, mut times) = (
         Vec::with_capacity(rows.len()),

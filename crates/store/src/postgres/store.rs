@@ -281,7 +281,7 @@ impl Store for PostgresStore {
         until: Timestamp,
     ) -> Result<Settled, StoreError> {
         call!(self.write(job, fence, until), |s| jobs::renew(
-            s, *job, *fence, *until
+            s, *job, *fence, *until, None
         ))
     }
 
@@ -312,6 +312,7 @@ impl Store for PostgresStore {
         let progress = settlement::Progress {
             job: job.id,
             fence: job.fence,
+            publish: job.publish.id,
             cursor,
             lease_until,
         };

@@ -8,6 +8,7 @@ mod cost;
 mod failing;
 #[cfg(feature = "conformance")]
 mod flood;
+mod lost;
 mod plans;
 mod pruning;
 mod tls;

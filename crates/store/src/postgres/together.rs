@@ -267,7 +267,7 @@ const PAYLOADS: &str =
            AS n(instance, publish, payloads, audience, users, trace, interests)";
 const JOBS: &str = "INSERT INTO jobs (instance, publish, cursor, range_end, fence, owner, leased_until)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::uuid[], $7::bigint[])
-    RETURNING job, instance, publish, cursor, range_end, fence";
+    RETURNING job, instance, publish, cursor, range_end, fence, NULL::uuid";
 
 /// Writes what was decided. The jobs that were leased at once, by publish.
 async fn write(
@@ -289,8 +289,7 @@ async fn write(
         .into_iter()
         .filter(|job| job.fence.0 > 0)
     {
-        let (_, number) = job.publish;
-        claimed.entry(number).or_default().push(job);
+        claimed.entry(job.publish.number).or_default().push(job);
     }
     Ok(claimed)
 }

@@ -1,5 +1,6 @@
-//! The publishes that were read last. A publish does not change once it is written, and its number does not come back, so
-//! nothing here goes out of date; it is bounded by count, the least recently used going first.
+//! The publishes that were read last. A publish does not change once it is written, so nothing here goes out of date; it is
+//! bounded by count, the least recently used going first. A number comes back only where a database has lost what it had taken,
+//! as after a failover to a server that was behind: whoever works on one that several servers may have asks with its id, too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

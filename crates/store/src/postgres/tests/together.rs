@@ -17,8 +17,8 @@ use crate::instances::{NewInstance, NewSecretKey};
 use crate::publishes::{Lease, NewPublish, Plan};
 use crate::{Store as _, StoreError};
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-const PLAN: Plan = Plan {
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(super) const PLAN: Plan = Plan {
     job_span: 1_000_000,
     jobs_max: 64,
     lease: Some(Lease {
@@ -28,7 +28,7 @@ const PLAN: Plan = Plan {
     first_page_max: 4,
 };
 
-async fn instance(store: &PostgresStore) -> InstanceId {
+pub(super) async fn instance(store: &PostgresStore) -> InstanceId {
     let id = InstanceId::random();
     let new = NewInstance {
         id,
@@ -47,7 +47,7 @@ async fn instance(store: &PostgresStore) -> InstanceId {
 }
 
 /// A user with so many devices.
-async fn user(store: &PostgresStore, instance: InstanceId, devices: usize) {
+pub(super) async fn user(store: &PostgresStore, instance: InstanceId, devices: usize) {
     for device in 0..devices {
         let token = format!("token-{devices}-{device}");
         let registration = Registration {
@@ -66,7 +66,7 @@ async fn user(store: &PostgresStore, instance: InstanceId, devices: usize) {
     }
 }
 
-fn to_user(instance: InstanceId, devices: usize) -> NewPublish {
+pub(super) fn to_user(instance: InstanceId, devices: usize) -> NewPublish {
     let body = format!(r#"{{"users": ["user-{devices}"], "fcm": {{"data": {{}}}}}}"#);
     let request = PublishRequest::parse(AudienceKind::Users, body.as_bytes()).unwrap();
     NewPublish {
