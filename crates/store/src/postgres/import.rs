@@ -61,7 +61,8 @@ pub(super) async fn devices(
         .iter()
         .map(|line| columns::digest(&line.token))
         .collect();
-    // What is there of these devices does not change before the end, and is held in one order whoever imports.
+    // What is there of these devices does not change before the end, and is held in one order whoever imports. What comes
+    // meanwhile is held when it is seen.
     session
         .execute(
             "SELECT 1 FROM devices WHERE instance = $1 AND digest = ANY($2) ORDER BY device FOR UPDATE",
@@ -173,7 +174,7 @@ impl Present {
         let rows = session
             .rows(
                 "SELECT digest, device, user_number, registered_at, keys, bundle_id, environment, metadata
-                   FROM devices WHERE instance = $1 AND digest = ANY($2)",
+                   FROM devices WHERE instance = $1 AND digest = ANY($2) ORDER BY device FOR UPDATE",
                 &[&instance, &digests],
             )
             .await?;
