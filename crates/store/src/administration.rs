@@ -368,6 +368,6 @@ pub trait Administration: Send + Sync + fmt::Debug {
     async fn prune_payloads(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     /// Removes whom up to `limit` publishes that finished before `before` named, and what became of them for each; failures
-    /// stay without their user. How many it was removed from.
+    /// stay without their user. Publishes that are being replayed are left alone. How many it was removed from.
     async fn prune_names(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }

@@ -235,6 +235,7 @@ macro_rules! store_conformance {
                 a_deleted_instance_has_no_hours,
                 hours_are_added_up_by_day_and_nothing_is_lost;
             replays:
+                what_nobody_is_known_for_any_more_is_not_replayed,
                 what_cannot_be_replayed_is_told,
                 exactly_what_failed_is_sent_again,
                 a_replay_of_no_failures_is_finished_at_once,

@@ -278,7 +278,8 @@ pub trait Store:
     ) -> Result<Cancelled, StoreError>;
 
     /// Accepts a publish `fresh` of what `id` carries to the devices that it [failed](Store::publish_failures) for, as far as
-    /// they are still there. `id` is kept until `fresh` is finished. `fresh` has its own place in a trace, not that of `id`.
+    /// they are still there. `id` is kept until `fresh` is finished, with the users it named. `fresh` has its own place in a trace,
+    /// not that of `id`. What has places to be filled has expired once nobody is known any more to fill them for.
     async fn replay_publish(
         &self,
         instance: InstanceId,

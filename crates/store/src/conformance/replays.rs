@@ -5,12 +5,14 @@ use std::sync::Arc;
 use domain::device::{DeviceOrdinal, Platform};
 use domain::instance::InstanceId;
 use domain::outcome::OutcomeKind;
-use domain::publish::{Publish, PublishId};
+use domain::payload::Template;
+use domain::publish::{Audience, Publish, PublishId, UserList};
 
 use super::keys::once;
 use super::world::*;
+use crate::lists::Listed;
 use crate::lookup::{Cancelled, Fresh, PublishState, Replayed, Target};
-use crate::publishes::{Failure, NewPublish, Once, Plan, Settlement};
+use crate::publishes::{Failure, Job, NewPublish, Once, Plan, Settlement};
 use crate::{Store, StoreError};
 
 async fn replay(
@@ -170,4 +172,76 @@ pub async fn a_replay_may_be_repeated(store: Arc<dyn Store>) {
     assert!(matches!(again, Replayed::Repeated(id) if id == fresh));
     let (_, other) = replay(&store, instance, id, once("k", "b", 0)).await;
     assert!(matches!(other, Replayed::KeyReused), "{other:?}");
+}
+
+/// A publish with a text for each user, to a list of one, that failed for the one device.
+async fn failed_for_a_list(store: &Arc<dyn Store>, instance: InstanceId) -> (PublishId, Failure) {
+    let device = device(store, instance, token(Platform::Fcm, 1)).await;
+    bound(store, instance, device, "ann").await;
+    let number = store.begin_list(instance, at(0)).await.unwrap();
+    let listed = Listed {
+        user: user("ann"),
+        values: None,
+    };
+    let extended = store.extend_list(number, 0, vec![listed]).await;
+    assert_eq!(extended.unwrap(), None);
+    let mut publish = (*publish(instance, &[Platform::Fcm])).clone();
+    let fcm = serde_json::json!({"notification": {"title": "Hi {{name}}"}});
+    let fcm = serde_json::value::to_raw_value(&fcm).unwrap();
+    publish.payloads.template = Template::of(None, Some(&fcm), None).unwrap();
+    let id = publish.id;
+    let new = NewPublish {
+        publish: Arc::new(publish),
+        audience: Audience::List(UserList { number, users: 1 }),
+        once: None,
+        webhook: None,
+    };
+    let plan = Plan {
+        lease: Some(lease(1, 0)),
+        ..UNLEASED
+    };
+    let jobs = store.create_publish(new, plan).await.unwrap().into_jobs();
+    let page = store.audience_page(&jobs[0], jobs[0].cursor, 10).await;
+    let failure = Failure {
+        device: page.unwrap().recipients[0].device,
+        outcome: OutcomeKind::Rejected,
+        reason: "payload".into(),
+    };
+    fail(store, &jobs[0], &failure).await;
+    (id, failure)
+}
+
+async fn fail(store: &Arc<dyn Store>, job: &Job, failure: &Failure) {
+    let settlement = Settlement {
+        failures: vec![failure.clone()],
+        ..Settlement::default()
+    };
+    finish_job(store, job, settlement).await;
+}
+
+pub async fn what_nobody_is_known_for_any_more_is_not_replayed(store: Arc<dyn Store>) {
+    let instance = instance(&store).await;
+    let (first, failure) = failed_for_a_list(&store, instance).await;
+    let mut last = first;
+    // While a replay runs, or one of a replay, everything that it needs stays.
+    for _ in 0..2 {
+        let (fresh, answer) = replay(&store, instance, last, None).await;
+        let Replayed::Accepted(jobs) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(store.prune_names(at(9999), 10).await.unwrap(), 0);
+        assert_eq!(store.prune_publishes(at(9999), 10).await.unwrap(), 0);
+        fail(&store, &jobs[0], &failure).await;
+        last = fresh;
+    }
+    assert_eq!(store.prune_names(at(9999), 10).await.unwrap(), 3);
+    for id in [first, last] {
+        let (_, answer) = replay(&store, instance, id, once("k", "a", 0)).await;
+        assert!(matches!(answer, Replayed::Expired), "{answer:?}");
+    }
+    // One that is the same for everybody needs to know nobody.
+    let (id, _) = failed(&store, instance).await;
+    assert_eq!(store.prune_names(at(9999), 10).await.unwrap(), 1);
+    let (_, answer) = replay(&store, instance, id, once("k", "a", 0)).await;
+    assert!(matches!(answer, Replayed::Accepted(_)), "{answer:?}");
 }

@@ -215,7 +215,14 @@ impl State {
             return Ok(Replayed::Unfinished);
         }
         let before = &row_of_source.publish;
-        if !row_of_source.has_payload || before.expires_at.is_some_and(|end| end <= now) {
+        let lacks_values = before.payloads.template.is_some()
+            && !self
+                .list_behind(source)
+                .is_some_and(|list| list.users.iter().any(Option::is_some));
+        if !row_of_source.has_payload
+            || before.expires_at.is_some_and(|end| end <= now)
+            || lacks_values
+        {
             return Ok(Replayed::Expired);
         }
         let publish = Publish {

@@ -220,7 +220,9 @@ impl Administration for MemoryStore {
 
     async fn prune_names(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.step(|state| {
-            let old = state.finished_before(before, limit, |row| row.has_names);
+            let mut old = state.finished_before(before, usize::MAX, |row| row.has_names);
+            old.retain(|number| !state.is_being_replayed(*number));
+            old.truncate(limit);
             for number in &old {
                 if let Some(row) = state.publishes.rows.get_mut(number) {
                     row.has_names = false;

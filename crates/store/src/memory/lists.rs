@@ -190,20 +190,25 @@ impl State {
         Some(found.0)
     }
 
+    /// The list of a publish, or of the one that it replays.
+    pub(super) fn list_behind(&self, publish: i64) -> Option<&ListRow> {
+        let mut next = Some(publish);
+        while let Some(number) = next {
+            if let Some((_, list)) = self.lists.find(|row| row.publish == Some(number)) {
+                return Some(list);
+            }
+            next = self.publishes.rows.get(&number)?.replay_of;
+        }
+        None
+    }
+
     fn user_values(
         &self,
         publish: PublishId,
         devices: Vec<DeviceOrdinal>,
     ) -> Vec<(DeviceOrdinal, Values)> {
         let found = self.publishes.find(|row| row.publish.id == publish);
-        let mut next = found.map(|(number, _)| number);
-        let mut list = None;
-        while let (None, Some(number)) = (list, next) {
-            list = self.lists.find(|row| row.publish == Some(number));
-            let row = self.publishes.rows.get(&number);
-            next = row.and_then(|row| row.replay_of);
-        }
-        let Some((_, list)) = list else {
+        let Some(list) = found.and_then(|(number, _)| self.list_behind(number)) else {
             return Vec::new();
         };
         let of = |device: DeviceOrdinal| {

@@ -172,9 +172,13 @@ impl State {
         over.len() as u64
     }
 
-    fn is_being_replayed(&self, publish: i64) -> bool {
-        let mut rows = self.publishes.rows.values();
-        rows.any(|row| row.replay_of == Some(publish) && row.finished_at.is_none())
+    /// Whether it is being replayed, or a replay of it.
+    pub(super) fn is_being_replayed(&self, publish: i64) -> bool {
+        let mut rows = self.publishes.rows.iter();
+        rows.any(|(replay, row)| {
+            row.replay_of == Some(publish)
+                && (row.finished_at.is_none() || self.is_being_replayed(*replay))
+        })
     }
 
     /// Removes a publish and its work.

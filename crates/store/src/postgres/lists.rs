@@ -381,6 +381,23 @@ async fn user_values(
     Ok(found)
 }
 
+/// Whether the users of a publish, or of the one that it replays, are known still.
+pub(super) async fn knows_users(
+    session: &Session,
+    instance: i64,
+    publish: i64,
+) -> Result<bool, Fault> {
+    let Some(list) = list_behind(session, instance, publish).await? else {
+        return Ok(false);
+    };
+    session
+        .known(
+            "SELECT EXISTS (SELECT 1 FROM listed WHERE list = $1)",
+            &[&list],
+        )
+        .await
+}
+
 /// The list of a publish, or of the one that it replays, behind the number of the instance.
 async fn list_of(session: &Session, publish: PublishId) -> Result<Option<(i64, i64)>, Fault> {
     let row = session
@@ -393,14 +410,19 @@ async fn list_of(session: &Session, publish: PublishId) -> Result<Option<(i64, i
         return Ok(None);
     };
     let instance: i64 = row.at(0)?;
-    let mut next: Option<i64> = Some(row.at(1)?);
+    let list = list_behind(session, instance, row.at(1)?).await?;
+    Ok(list.map(|list| (instance, list)))
+}
+
+async fn list_behind(session: &Session, instance: i64, publish: i64) -> Result<Option<i64>, Fault> {
+    let mut next = Some(publish);
     for _ in 0..REPLAYS_MAX {
         let Some(number) = next else { break };
         let list: Option<i64> = session
             .value("SELECT list FROM lists WHERE publish = $1", &[&number])
             .await?;
-        if let Some(list) = list {
-            return Ok(Some((instance, list)));
+        if list.is_some() {
+            return Ok(list);
         }
         next = session
             .value::<Option<i64>>(

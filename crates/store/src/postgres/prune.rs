@@ -21,11 +21,17 @@ const OUTCOMES: &str =
     "DELETE FROM user_tallies WHERE instance = $1 AND publish = $2 AND user_number = ANY
     (ARRAY(SELECT user_number FROM user_tallies WHERE instance = $1 AND publish = $2 LIMIT $3))";
 
-/// Publishes that are over, but for those that are being replayed.
-pub(super) const OVER: &str = "SELECT instance, publish FROM publishes p
-    WHERE finished_at IS NOT NULL AND finished_at < $1 AND NOT EXISTS (SELECT 1 FROM publishes r
-        WHERE r.instance = p.instance AND r.replay_of = p.publish AND r.replay_of IS NOT NULL AND r.finished_at IS NULL)
-    ORDER BY finished_at LIMIT $2 FOR UPDATE OF p SKIP LOCKED";
+/// What is being replayed, and what that is a replay of: the replays need it still.
+const BEING_REPLAYED: &str = "WITH RECURSIVE source (instance, publish) AS (
+        SELECT instance, replay_of FROM publishes WHERE replay_of IS NOT NULL AND finished_at IS NULL
+        UNION
+        SELECT p.instance, p.replay_of FROM source s
+          JOIN publishes p ON p.instance = s.instance AND p.publish = s.publish AND p.replay_of IS NOT NULL)
+    SELECT publish FROM source";
+/// Publishes that are over, but for those that replays need.
+pub(super) const OVER: &str = "SELECT instance, publish FROM publishes
+    WHERE finished_at IS NOT NULL AND finished_at < $1 AND NOT publish = ANY($3)
+    ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 /// What a piece did.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +49,12 @@ pub(super) async fn publishes(
     limit: u64,
 ) -> Result<Piece, Fault> {
     let most = limit.min(PUBLISHES_MAX);
+    let needed: Vec<i64> = session.values(BEING_REPLAYED, &[]).await?;
     let found = session
-        .rows(OVER, &[&before.as_millis(), &columns::number(most)])
+        .rows(
+            OVER,
+            &[&before.as_millis(), &columns::number(most), &needed],
+        )
         .await?;
     let mut removed = 0;
     let mut left = EVENTS_MAX;
@@ -92,17 +102,21 @@ pub(super) async fn payloads(
 /// Removes a piece of whom a publish that finished before `before` named: whether that was the last of it. `None` if there is
 /// no such publish.
 pub(super) async fn names(session: &Session, before: Timestamp) -> Result<Option<bool>, Fault> {
+    let needed: Vec<i64> = session.values(BEING_REPLAYED, &[]).await?;
     let found = session
         .row(
             "SELECT instance, publish FROM publishes WHERE finished_at IS NOT NULL AND has_names = 1 AND finished_at < $1
-              ORDER BY finished_at LIMIT 1 FOR UPDATE SKIP LOCKED",
-            &[&before.as_millis()],
+                AND NOT publish = ANY($2) ORDER BY finished_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+            &[&before.as_millis(), &needed],
         )
         .await?;
     let Some(row) = found else {
         return Ok(None);
     };
     let (instance, publish): (i64, i64) = (row.at(0)?, row.at(1)?);
+    if is_replayed(session, instance, publish).await? {
+        return Ok(Some(false));
+    }
     let mut removed = 0;
     for sql in [
         "UPDATE failures SET user_id = NULL WHERE instance = $1 AND publish = $2 AND device IN

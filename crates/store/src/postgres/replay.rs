@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::keys::{self, Taken};
 use super::publishes::{self, Created};
 use super::session::{Columns as _, Session};
-use super::{audience, columns, instances, jobs};
+use super::{audience, columns, instances, jobs, lists};
 use crate::lookup::Fresh;
 use crate::publishes::{Once, Plan, ResolvedAudience};
 use crate::stored::encode;
@@ -96,7 +96,8 @@ pub(super) async fn create(
         }
         Some(source)
             if !source.has_payload
-                || source.expires_at.is_some_and(|end| end <= now.as_millis()) =>
+                || source.expires_at.is_some_and(|end| end <= now.as_millis())
+                || lacks_values(session, instance, source.number).await? =>
         {
             Outcome::Expired
         }
@@ -109,6 +110,13 @@ pub(super) async fn create(
         keys::give_back(session, instance, once).await?;
     }
     Ok(refused)
+}
+
+/// Whether it has places that nothing is known any more to fill them with.
+async fn lacks_values(session: &Session, instance: i64, publish: i64) -> Result<bool, Fault> {
+    let stored = publishes::load(session, instance, publish).await?;
+    let has_places = stored.is_some_and(|stored| stored.publish.payloads.template.is_some());
+    Ok(has_places && !lists::knows_users(session, instance, publish).await?)
 }
 
 async fn write(

@@ -332,12 +332,30 @@ fn user_values(
     Ok(found)
 }
 
+/// Whether the users of a publish, or of the one that it replays, are known still.
+pub(super) fn knows_users(connection: &Connection, publish: i64) -> Result<bool, StoreError> {
+    let Some(list) = list_behind(connection, publish)? else {
+        return Ok(false);
+    };
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM listed WHERE list = ?1 LIMIT 1")?
+        .exists([list])?)
+}
+
 /// The list of a publish, or of the one that it replays.
 fn list_of(connection: &Connection, publish: PublishId) -> Result<Option<i64>, StoreError> {
-    let mut next: Option<i64> = connection
+    let number: Option<i64> = connection
         .prepare_cached("SELECT publish FROM publishes WHERE id = ?1")?
         .query_row([publish.uuid().as_bytes()], |row| row.get(0))
         .optional()?;
+    match number {
+        Some(number) => list_behind(connection, number),
+        None => Ok(None),
+    }
+}
+
+fn list_behind(connection: &Connection, publish: i64) -> Result<Option<i64>, StoreError> {
+    let mut next = Some(publish);
     for _ in 0..REPLAYS_MAX {
         let Some(number) = next else { break };
         let list = of_publish(connection, number)?;

@@ -1,6 +1,8 @@
 //! Removes what is over: old publishes, and the rows of deleted instances. In pieces, each a short transaction, so that no
 //! other writer waits long.
 
+use std::collections::HashSet;
+
 use domain::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -29,6 +31,20 @@ pub(super) struct Piece {
     pub(super) done: bool,
 }
 
+/// What is being replayed, and what that is a replay of: the replays need it still.
+fn being_replayed(connection: &Connection) -> Result<HashSet<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT publish FROM (WITH RECURSIVE source (publish) AS (
+                SELECT replay_of FROM publishes WHERE replay_of IS NOT NULL AND finished_at IS NULL
+                UNION
+                SELECT p.replay_of FROM source s CROSS JOIN publishes p ON p.publish = s.publish WHERE p.replay_of IS NOT NULL)
+             SELECT publish FROM source)",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
 /// Removes a piece of the publishes that finished before `before`, at most `limit` whole ones.
 pub(super) fn publishes(
     connection: &Connection,
@@ -38,14 +54,16 @@ pub(super) fn publishes(
     let most = usize::try_from(limit)
         .unwrap_or(usize::MAX)
         .min(PUBLISHES_MAX);
-    let found: Vec<i64> = connection
+    let needed = being_replayed(connection)?;
+    let looked_at = columns::limit(most.saturating_add(needed.len()));
+    let mut found: Vec<i64> = connection
         .prepare_cached(
-            "SELECT publish FROM publishes p WHERE finished_at IS NOT NULL AND finished_at < ?1
-                AND NOT EXISTS (SELECT 1 FROM publishes r WHERE r.replay_of = p.publish AND r.replay_of IS NOT NULL AND r.finished_at IS NULL)
-              ORDER BY finished_at LIMIT ?2",
+            "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND finished_at < ?1 ORDER BY finished_at LIMIT ?2",
         )?
-        .query_map([before.as_millis(), columns::limit(most)], |row| row.get(0))?
+        .query_map([before.as_millis(), looked_at], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    found.retain(|publish| !needed.contains(publish));
+    found.truncate(most);
     let mut removed = 0;
     let mut left = EVENTS_MAX;
     for publish in &found {
@@ -94,14 +112,16 @@ pub(super) fn names(
     connection: &Connection,
     before: Timestamp,
 ) -> Result<Option<bool>, StoreError> {
-    let found: Option<i64> = connection
+    let needed = being_replayed(connection)?;
+    let looked_at = columns::limit(needed.len().saturating_add(1));
+    let found: Vec<i64> = connection
         .prepare_cached(
             "SELECT publish FROM publishes WHERE finished_at IS NOT NULL AND has_names = 1 AND finished_at < ?1
-              ORDER BY finished_at LIMIT 1",
+              ORDER BY finished_at LIMIT ?2",
         )?
-        .query_row([before.as_millis()], |row| row.get(0))
-        .optional()?;
-    let Some(publish) = found else {
+        .query_map([before.as_millis(), looked_at], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let Some(publish) = found.into_iter().find(|found| !needed.contains(found)) else {
         return Ok(None);
     };
     let mut removed = 0;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::keys::{self, Taken};
 use super::publishes::{self, Created};
-use super::{audience, columns, instances, jobs};
+use super::{audience, columns, instances, jobs, lists};
 use crate::StoreError;
 use crate::lookup::Fresh;
 use crate::publishes::{Once, Plan, ResolvedAudience};
@@ -98,7 +98,8 @@ pub(super) fn create(
         }
         Some(source)
             if !source.has_payload
-                || source.expires_at.is_some_and(|end| end <= now.as_millis()) =>
+                || source.expires_at.is_some_and(|end| end <= now.as_millis())
+                || lacks_values(connection, source.number)? =>
         {
             Outcome::Expired
         }
@@ -110,6 +111,13 @@ pub(super) fn create(
         keys::give_back(connection, instance, once)?;
     }
     Ok(refused)
+}
+
+/// Whether it has places that nothing is known any more to fill them with.
+fn lacks_values(connection: &Connection, publish: i64) -> Result<bool, StoreError> {
+    let stored = publishes::load(connection, publish)?;
+    let has_places = stored.is_some_and(|stored| stored.publish.payloads.template.is_some());
+    Ok(has_places && !lists::knows_users(connection, publish)?)
 }
 
 fn write(
