@@ -1,12 +1,13 @@
 //! How hard a host may be pressed: one gate per instance, gateway and host.
 //!
 //! A gate lets in as many deliveries at once as its window is wide. The window widens with every answer and halves when the
-//! host throttles; too many failures in a row, or a host that names a time to come back, close the gate. A closed gate turns
-//! deliveries away at once, to be retried later, so a dead host costs its own devices a delay and nobody else anything.
-//! When the time is over it lets in one delivery as a probe; its answer opens the gate or closes it for longer.
+//! host throttles; too many failures in a row, a host that names a time to come back, or one that throttles the only delivery
+//! inside, close the gate. A closed gate turns deliveries away at once, to be retried later, so a dead host costs its own devices
+//! a delay and nobody else anything. When the time is over it lets in one delivery as a probe; its answer opens the gate or closes
+//! it for longer.
 //! A host that others named and that has not answered yet is a stranger (see `strangers`): one delivery goes to it, the others wait
-//! for what becomes of that, and its first failure closes the gate. The answer opens the gate wide. A host whose last word was a
-//! failure is a stranger again.
+//! for what becomes of that, and its first failure closes the gate; to be told "less" is no answer. The answer opens the gate wide.
+//! A host whose last word was a failure is a stranger again. Nobody waits for long at a host that others named, however it answers.
 //!
 //! Invariant: whoever was let in tells the gate how it went, or gives its place back by being dropped.
 
@@ -32,6 +33,9 @@ const CLOSED_FIRST: Duration = Duration::from_secs(1);
 const CLOSED_MAX: Duration = Duration::from_secs(60);
 /// The window halves at most once in this time: the answers to what was in flight already say the same thing.
 const HALVE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long somebody waits at most for a place at a host that others named, since meanwhile a page is not settled, or a place for
+/// retries is taken. Longer than a request takes, so that a host which is slow today is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many who wait are enough to take every place that is given back.
 const CROWD: usize = 64;
@@ -95,6 +99,8 @@ pub(crate) enum TurnedAway {
     Closed(Duration),
     /// The host is a stranger, and there is no place for it now.
     NoPlace,
+    /// So many were before it that its patience ended.
+    WaitedTooLong,
 }
 
 impl Gate {
@@ -143,6 +149,11 @@ impl Gate {
     pub(crate) async fn enter(self: &Arc<Self>, visit: Visit) -> Result<Place, TurnedAway> {
         let (place, starts_at) = match self.try_enter(visit)? {
             Some(entered) => entered,
+            None if self.strangers.is_some() => {
+                tokio::time::timeout(PATIENCE, self.wait_to_enter(visit))
+                    .await
+                    .unwrap_or(Err(TurnedAway::WaitedTooLong))?
+            }
             None => self.wait_to_enter(visit).await?,
         };
         if let Some(starts_at) = starts_at {
@@ -268,14 +279,18 @@ impl State {
 
     fn throttled(&mut self, asked: Option<Duration>, probe: bool) {
         let now = Instant::now();
+        let asked = asked.filter(|asked| !asked.is_zero());
         let halved_lately = self
             .halved_at
             .is_some_and(|at| now.duration_since(at) < HALVE_INTERVAL);
+        // Pressed less than by one at a time it can only be left alone. Otherwise one that takes its time to say so would hold up
+        // all who wait, one after the other.
+        let is_least = self.room() == 1 && !halved_lately;
         if !halved_lately {
             self.window = (self.window / 2).max(1);
             self.halved_at = Some(now);
         }
-        if probe || asked.is_some_and(|asked| !asked.is_zero()) {
+        if probe || is_least || asked.is_some() {
             self.close(now, asked);
         }
     }
@@ -313,8 +328,9 @@ impl Place {
         };
         match sign {
             HostSign::NotAsked => {}
-            HostSign::Answered | HostSign::Throttled(_) => state.is_stranger = false,
-            HostSign::Failed if was_stranger => strangers.disappoint(),
+            HostSign::Answered => state.is_stranger = false,
+            HostSign::Failed | HostSign::Throttled(_) if was_stranger => strangers.disappoint(),
+            HostSign::Throttled(_) => {}
             // Nobody else is inside who may still be answered.
             HostSign::Failed => state.is_stranger = state.in_flight == 1,
         }

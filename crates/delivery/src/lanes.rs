@@ -4,11 +4,12 @@
 //! which is narrow; while it waits there it sends nothing, and its place in the express lane is free for others. No instance
 //! has more than half of the bulk lane, so one that publishes to millions all day leaves room for the next.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use domain::instance::InstanceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::shares::Shares;
 
 /// The two lanes of a node.
 #[derive(Debug, Clone)]
@@ -21,9 +22,7 @@ pub(crate) struct Lanes {
 struct Bulk {
     places: Arc<Semaphore>,
     /// How many places one instance may have.
-    share: usize,
-    /// The shares of instances that have a job in the lane or wait for it.
-    shares: Mutex<HashMap<InstanceId, Weak<Semaphore>>>,
+    shares: Shares,
 }
 
 /// A job's place in one of the lanes.
@@ -40,10 +39,7 @@ enum Place {
     /// On the way from one lane to the other.
     Between,
     /// Held until they are dropped: one of the instance's share, and one of the lane.
-    Bulk {
-        _places: [OwnedSemaphorePermit; 2],
-        _share: Arc<Semaphore>,
-    },
+    Bulk { _places: [OwnedSemaphorePermit; 2] },
 }
 
 impl Lanes {
@@ -51,8 +47,7 @@ impl Lanes {
     pub(crate) fn new(express: usize, bulk: usize) -> Self {
         let bulk = Bulk {
             places: Arc::new(Semaphore::new(bulk)),
-            share: bulk.div_ceil(2),
-            shares: Mutex::default(),
+            shares: Shares::new(bulk.div_ceil(2)),
         };
         Self {
             express: Arc::new(Semaphore::new(express)),
@@ -86,31 +81,17 @@ impl Lanes {
     }
 }
 
-impl Bulk {
-    fn share(&self, instance: InstanceId) -> Arc<Semaphore> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(&instance).and_then(Weak::upgrade) {
-            return share;
-        }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(self.share));
-        shares.insert(instance, Arc::downgrade(&share));
-        share
-    }
-}
-
 impl Permit {
     /// Moves from the express lane to the bulk lane, waiting for a place there.
     pub(crate) async fn leave_express(&mut self, instance: InstanceId) {
         self.place = Place::Between;
-        let share = self.bulk.share(instance);
+        let share = self.bulk.shares.of(instance);
         // The semaphores are never closed, so this waits until there is a place.
-        let own = Arc::clone(&share).acquire_owned().await;
+        let own = share.acquire_owned().await;
         let common = Arc::clone(&self.bulk.places).acquire_owned().await;
         if let (Ok(own), Ok(common)) = (own, common) {
             self.place = Place::Bulk {
                 _places: [own, common],
-                _share: share,
             };
         }
     }

@@ -32,3 +32,4 @@ mod retry;
 mod schedule;
 mod sender;
 mod settle;
+mod shares;

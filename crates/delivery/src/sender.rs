@@ -55,11 +55,16 @@ pub(crate) struct Due<'a> {
     pub(crate) attempts: u32,
 }
 
-/// Why a delivery that was begun is not tried now: its host has not answered yet, like too many others.
-struct PutOff;
+/// Why a delivery is not tried now, though it was begun.
+struct PutOff(&'static str);
 
 impl PutOff {
-    const REASON: Reason = Reason::Borrowed("too_many_hosts");
+    /// Its host has not answered yet, like too many others.
+    const NO_PLACE: Self = Self("too_many_hosts");
+    /// Too many were before it at its host.
+    const WAITED_TOO_LONG: Self = Self("host_too_slow");
+    /// Its instance has too many retries under way.
+    const NO_ROOM: Self = Self("too_many_retries");
 }
 
 /// What the deliveries of one page share.
@@ -161,13 +166,15 @@ impl Sender {
             let Some((done, attempt)) = running.next().await else {
                 break;
             };
-            let Ok(attempt) = attempt else {
-                if let Some(tried) = &mut tried {
-                    tried.take(done.recipient.device, &Outcome::retry(PutOff::REASON));
+            let attempt = match attempt {
+                Ok(attempt) => attempt,
+                Err(why) => {
+                    if let Some(tried) = &mut tried {
+                        tried.take(done.recipient.device, &Outcome::retry(why.0));
+                    }
+                    self.put_off(&mut settling, done, &why);
+                    continue;
                 }
-                let (jitter, now) = (self.jitter.throw(), self.clock.now());
-                settling.put_off(done.recipient, done.attempts, PutOff::REASON, jitter, now);
-                continue;
             };
             if let Some(tried) = &mut tried {
                 tried.take(done.recipient.device, &attempt.outcome);
@@ -187,6 +194,21 @@ impl Sender {
             self.trail.page(publish, &tried).await;
         }
         settling.finish()
+    }
+
+    /// Puts all of `due` off, without a try, because their instance has too many retries under way.
+    pub(crate) fn put_all_off(&self, publish: &Publish, due: &[Due<'_>]) -> Settlement {
+        let mut settling = Settling::new(publish, &self.backoff);
+        for one in due {
+            self.put_off(&mut settling, one, &PutOff::NO_ROOM);
+        }
+        settling.finish()
+    }
+
+    fn put_off(&self, settling: &mut Settling<'_>, due: &Due<'_>, why: &PutOff) {
+        let (jitter, now) = (self.jitter.throw(), self.clock.now());
+        let reason = Reason::Borrowed(why.0);
+        settling.put_off(due.recipient, due.attempts, reason, jitter, now);
     }
 
     fn batch<'a>(
@@ -258,7 +280,8 @@ impl Sender {
                 let (reason, after) = ("host_left_alone".into(), Some(wait));
                 return Ok(Outcome::Retry { reason, after }.into());
             }
-            Err(TurnedAway::NoPlace) => return Err(PutOff),
+            Err(TurnedAway::NoPlace) => return Err(PutOff::NO_PLACE),
+            Err(TurnedAway::WaitedTooLong) => return Err(PutOff::WAITED_TOO_LONG),
         };
         if !way.admits(&*self.clock) {
             return Ok(Outcome::credential_broken("refused_before").into());
@@ -273,7 +296,7 @@ impl Sender {
         let attempt = way.channel.send(&delivery).await;
         place.leave(attempt.sign);
         if attempt.sign == HostSign::NotAsked {
-            return Err(PutOff);
+            return Err(PutOff::NO_PLACE);
         }
         self.attempts
             .record(platform, attempt.outcome.kind(), started.elapsed());

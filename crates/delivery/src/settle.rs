@@ -87,8 +87,8 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Puts a delivery off for which there was no place: its host is one of too many that have not answered yet. That is not the
-    /// device's fault, so its attempts stay as many as they were; it waits the longer the longer it has waited.
+    /// Puts a delivery off for which there was no place: too many others are before it. That is not the device's fault, so its
+    /// attempts stay as many as they were; it waits the longer the longer it has waited.
     pub(crate) fn put_off(
         &mut self,
         recipient: &Recipient,

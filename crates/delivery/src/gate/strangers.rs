@@ -78,7 +78,7 @@ impl Strangers {
         })
     }
 
-    /// One has not answered.
+    /// One has not answered, or with nothing but that it wants less.
     pub(super) fn disappoint(&self) {
         *self.until() = Some(Instant::now() + DISTRUST);
     }

@@ -162,6 +162,107 @@ async fn throttling_halves_the_window_once_for_all_that_was_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_throttles_one_at_a_time_is_left_alone_for_longer_each_time() {
+    for asked in [None, Some(Duration::ZERO)] {
+        let gate = Gate::new(4, Pace::default());
+        let throttle = async |length: Duration| {
+            tokio::time::advance(length).await;
+            enter(&gate).await.leave(HostSign::Throttled(asked));
+        };
+        // The window is 2, then 1.
+        throttle(HALVE_INTERVAL).await;
+        throttle(HALVE_INTERVAL).await;
+        let mut length = HALVE_INTERVAL;
+        let mut closed = CLOSED_FIRST;
+        for _ in 0..8 {
+            throttle(length).await;
+            let turned_away = gate.enter(Visit::First).await.unwrap_err();
+            assert_eq!(turned_away, TurnedAway::Closed(closed));
+            length = closed;
+            closed = (closed * 2).min(CLOSED_MAX);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_of_what_was_in_flight_do_not_close_it() {
+    let gate = Gate::new(2, Pace::default());
+    let both = [enter(&gate).await, enter(&gate).await];
+    for place in both {
+        place.leave(HostSign::Throttled(None));
+    }
+    assert!(gate.enter(Visit::First).await.is_ok());
+}
+
+/// A host that takes so many a second, so many more at once after a quiet time, and says of all others at once that they are too many.
+struct Limited {
+    per_sec: f64,
+    burst: f64,
+    granted: f64,
+    at: Instant,
+    taken: u32,
+}
+
+impl Limited {
+    fn answer(&mut self) -> HostSign {
+        let now = Instant::now();
+        let since = now.duration_since(self.at).as_secs_f64();
+        self.granted = (self.granted + since * self.per_sec).min(self.burst);
+        self.at = now;
+        if self.granted < 1.0 {
+            return HostSign::Throttled(None);
+        }
+        self.granted -= 1.0;
+        self.taken += 1;
+        HostSign::Answered
+    }
+}
+
+/// How many a host takes in a minute of what 500 bring who come again and again.
+async fn taken_in_a_minute(per_sec: f64, burst: f64) -> u32 {
+    let gate = Gate::new(1000, Pace::default());
+    let ends = Instant::now() + Duration::from_secs(60);
+    let host = Arc::new(Mutex::new(Limited {
+        per_sec,
+        burst,
+        granted: burst,
+        at: Instant::now(),
+        taken: 0,
+    }));
+    let mut visitors = tokio::task::JoinSet::new();
+    for _ in 0..500 {
+        let (gate, host) = (Arc::clone(&gate), Arc::clone(&host));
+        visitors.spawn(async move {
+            while Instant::now() < ends {
+                let Ok(place) = gate.enter(Visit::First).await else {
+                    tokio::time::sleep(CLOSED_FIRST).await;
+                    continue;
+                };
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let sign = host.lock().unwrap().answer();
+                place.leave(sign);
+                if sign != HostSign::Answered {
+                    tokio::time::sleep(CLOSED_FIRST).await;
+                }
+            }
+        });
+    }
+    visitors.join_all().await;
+    host.lock().unwrap().taken
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_throttles_at_once_is_used_for_most_of_what_it_takes() {
+    for (per_sec, burst) in [(1000.0, 100.0), (100.0, 10.0), (10.0, 10.0), (5.0, 1.0)] {
+        let taken = f64::from(taken_in_a_minute(per_sec, burst).await);
+        assert!(
+            taken > 0.9 * 60.0 * per_sec,
+            "{taken} at {per_sec} a second"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_names_a_time_is_left_alone_until_then() {
     let gate = Gate::new(8, Pace::default());
     let asked = Duration::from_secs(30);
@@ -265,6 +366,47 @@ async fn a_stranger_that_does_not_answer_closes_its_gate_at_once() {
         .unwrap()
         .leave(HostSign::Answered);
     assert!(gate.enter(Visit::First).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_that_throttles_is_left_alone_and_stays_one() {
+    let strangers = Places::default().of_instance();
+    let gate = to_stranger(&strangers);
+    let first = enter(&gate).await;
+    let mut other = Box::pin(gate.enter(Visit::Again));
+    assert!(futures_util::poll!(other.as_mut()).is_pending());
+    first.leave(HostSign::Throttled(None));
+    assert_eq!(other.await.unwrap_err(), TurnedAway::Closed(CLOSED_FIRST));
+    // Pages leave all strangers to the retries.
+    let page = to_stranger(&strangers).enter(Visit::First).await;
+    assert_eq!(page.unwrap_err(), TurnedAway::NoPlace);
+    tokio::time::advance(CLOSED_FIRST).await;
+    let _full: Vec<_> = std::iter::from_fn(|| strangers.pass()).collect();
+    let probe = gate.enter(Visit::Again).await;
+    assert_eq!(probe.unwrap_err(), TurnedAway::NoPlace);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_long_at_a_host_that_others_named() {
+    let strangers = Places::default().of_instance();
+    let gate = Gate::to_stranger(1, Arc::clone(&strangers), true);
+    // It answers each, but so slowly that a crowd would wait for hours.
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..500 {
+        let gate = Arc::clone(&gate);
+        crowd.spawn(async move {
+            let place = gate.enter(Visit::First).await?;
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            place.leave(HostSign::Answered);
+            Ok(())
+        });
+    }
+    let began = Instant::now();
+    let ends = crowd.join_all().await;
+    assert!(began.elapsed() <= PATIENCE + Duration::from_secs(29));
+    assert!(ends.contains(&Ok(())));
+    assert!(ends.contains(&Err(TurnedAway::WaitedTooLong)));
+    assert_eq!(gate.state().waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
