@@ -47,6 +47,19 @@ fn time_to_live(part: &Json) -> i128 {
     secs.map_or(TIME_TO_LIVE_MAX, |secs| i128::from(secs) * 1000)
 }
 
+/// How long FCM tries, in milliseconds, where the payload says it. Google's own term, a text such as `"3.5s"`, wins.
+fn fcm_time_to_live(part: &Json) -> Option<i128> {
+    let own = part.field("android").and_then(|own| own.field("ttl"));
+    let Some(own) = own.and_then(Json::text) else {
+        return part.field("time_to_live").map(|_| time_to_live(part));
+    };
+    let number = own.trim_end_matches('s');
+    let (secs, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let number = |text: &str| text.parse::<i128>().expect("it was taken");
+    Some(number(secs) * 1000 + number(&millis))
+}
+
 /// The `apns-*` headers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Apns {
@@ -127,8 +140,9 @@ pub fn web(part: &Json, times: &Times) -> Web {
 
 /// `android.ttl`, in seconds; it is left to FCM where neither the payload nor the publish has an end.
 pub fn fcm_ttl(part: &Json, times: &Times) -> Option<i64> {
-    let has_end = part.field("time_to_live").is_some() || times.expires_at.is_some();
-    has_end.then(|| times.left(time_to_live(part)))
+    let own = fcm_time_to_live(part);
+    let has_end = own.is_some() || times.expires_at.is_some();
+    has_end.then(|| times.left(own.unwrap_or(TIME_TO_LIVE_MAX)))
 }
 
 /// When a delivery is given up, the end of the whole publish aside.
@@ -138,6 +152,7 @@ pub fn gives_up_at(platform: &str, part: &Json, times: &Times) -> i64 {
         ("apns", Some(0)) => send_at,
         ("apns", Some(secs)) => i128::from(secs) * 1000,
         ("apns", None) => send_at + TIME_TO_LIVE_MAX,
+        ("fcm", _) => send_at + fcm_time_to_live(part).unwrap_or(TIME_TO_LIVE_MAX),
         _ => send_at + time_to_live(part),
     };
     i64::try_from(own.min(send_at + TIME_TO_LIVE_MAX)).expect("within four weeks of the start")

@@ -121,7 +121,10 @@ fn fcm(part: &Json, body: &[u8], data: &[u8], times: &Times) -> bool {
         written["message"]["token"], FCM_TOKEN,
         "the token is spliced in"
     );
-    // Parts in v1's own terms are laid over and are Google's to refuse.
+    let ttl = heads::fcm_ttl(part, times);
+    let ttl_text = ttl.map_or(serde_json::Value::Null, |secs| format!("{secs}s").into());
+    assert_eq!(written["message"]["android"]["ttl"], ttl_text);
+    // All other parts in v1's own terms are laid over and are Google's to refuse.
     if ["android", "apns", "webpush", "fcm_options"]
         .iter()
         .any(|native| part.field(native).is_some())
@@ -140,7 +143,6 @@ fn fcm(part: &Json, body: &[u8], data: &[u8], times: &Times) -> bool {
         return false;
     }
     let found = opened(body);
-    let ttl = heads::fcm_ttl(part, times);
     let expected = model::fcm(part, FCM_TOKEN, &raw_data(data), ttl);
     assert!(found.means(&expected), "{found:?}\nis not\n{expected:?}");
     if let Err(why) = emulator::fuzzing::fcm(&written) {

@@ -140,10 +140,20 @@ fn the_gateways_are_told_of_the_end() {
         ),
         (
             json!({"android": {"ttl": "500.5s"}}),
-            json!("500.5s"),
+            json!("491s"),
             json!("90s"),
         ),
-        (json!({"android": {"ttl": "5s"}}), json!("5s"), json!("5s")),
+        (json!({"android": {"ttl": "5s"}}), json!("0s"), json!("0s")),
+        (
+            json!({"android": {"ttl": "60s"}, "time_to_live": 20}),
+            json!("50s"),
+            json!("50s"),
+        ),
+        (
+            json!({"android": {"ttl": null}, "time_to_live": 20}),
+            json!("10s"),
+            json!("10s"),
+        ),
     ] {
         let fcm = json!({ "fcm": fcm });
         assert_eq!(fcm_ttl(&fcm, None), without, "{fcm}");
@@ -167,4 +177,46 @@ fn the_gateways_are_told_of_the_end() {
         panic!("rendered for another platform")
     };
     assert_eq!(web.ttl_secs, 90);
+}
+
+#[test]
+fn a_time_to_live_in_the_gateways_own_terms_counts_for_retries_too() {
+    let ends = |fcm: &Value| publish(&json!({ "fcm": fcm }), None).gives_up_at(Platform::Fcm);
+    for (ttl, millis) in [
+        ("0s", 0),
+        ("60s", 60_000),
+        ("3.5s", 3500),
+        ("0.000999999s", 0),
+        ("2419200s", 2_419_200_000),
+    ] {
+        let end = ends(&json!({"android": {"ttl": ttl}, "time_to_live": 30}));
+        assert_eq!(end.as_millis() - NOW.as_millis(), millis, "{ttl}");
+    }
+    let end = ends(&json!({"android": {"priority": "HIGH"}, "time_to_live": 30}));
+    assert_eq!(end, at(30));
+}
+
+#[test]
+fn what_is_no_time_to_live_in_the_gateways_own_terms_is_refused() {
+    for bad in [
+        json!(60),
+        json!({"seconds": 60}),
+        json!(""),
+        json!("s"),
+        json!("60"),
+        json!("-1s"),
+        json!("+1s"),
+        json!("1e3s"),
+        json!("1.s"),
+        json!(".5s"),
+        json!("1.0000000001s"),
+        json!("1.2.3s"),
+        json!("NaNs"),
+        json!("60 s"),
+        json!("2419200.001s"),
+        json!("99999999999999999999s"),
+    ] {
+        let refused = request(&json!({"fcm": {"android": {"ttl": bad}}})).unwrap_err();
+        assert!(refused.starts_with("`fcm.android.ttl`: "), "{refused}");
+    }
 }

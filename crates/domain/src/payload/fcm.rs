@@ -138,7 +138,12 @@ impl FcmPayload {
         };
         let mut native = Map::new();
         for name in NATIVE_PARTS {
-            if let Some(object) = take::<Map<String, Value>>(&mut part, "fcm", name, "an object")? {
+            if let Some(mut object) =
+                take::<Map<String, Value>>(&mut part, "fcm", name, "an object")?
+            {
+                if name == "android" {
+                    check_native_ttl(&mut object)?;
+                }
                 native.insert(name.into(), object.into());
             }
         }
@@ -164,8 +169,15 @@ impl FcmPayload {
 
     /// How long FCM and we try.
     pub fn time_to_live(&self) -> Duration {
-        self.time_to_live_secs
-            .map_or(TIME_TO_LIVE_MAX, |secs| Duration::from_secs(secs.into()))
+        self.own_time_to_live().unwrap_or(TIME_TO_LIVE_MAX)
+    }
+
+    /// The same, where the publisher says it: v1's own term wins over the legacy one.
+    fn own_time_to_live(&self) -> Option<Duration> {
+        let native = self.native.get("android").and_then(|own| own.get("ttl"));
+        let native = native.and_then(Value::as_str).and_then(duration);
+        let legacy = self.time_to_live_secs.map(u64::from);
+        native.or_else(|| legacy.map(Duration::from_secs))
     }
 
     /// The message for all devices.
@@ -179,10 +191,12 @@ impl FcmPayload {
             message.insert("android".into(), android.into());
         }
         for (name, given) in &self.native {
-            merge(message.entry(name.as_str()).or_insert(Value::Null), given);
-        }
-        if origin.expires_at.is_some() {
-            cap_native_ttl(&mut message, remaining_secs(TIME_TO_LIVE_MAX, origin));
+            let mut given = given.clone();
+            if name == "android" {
+                // It is in the time to live that is left, which is not all of it for a later attempt.
+                given.as_object_mut().and_then(|own| own.remove("ttl"));
+            }
+            merge(message.entry(name.as_str()).or_insert(Value::Null), &given);
         }
         let click_action = track_opens(&mut message);
         let entry = PusherEntry {
@@ -211,7 +225,7 @@ impl FcmPayload {
     fn android(&self, origin: &Origin) -> Map<String, Value> {
         let mut android = Map::new();
         // Without either, it is left to FCM, whose default is as long as may be.
-        if self.time_to_live_secs.is_some() || origin.expires_at.is_some() {
+        if self.own_time_to_live().is_some() || origin.expires_at.is_some() {
             let left = remaining_secs(self.time_to_live(), origin);
             android.insert("ttl".into(), format!("{left}s").into());
         }
@@ -245,23 +259,37 @@ fn merge(under: &mut Value, over: &Value) {
     }
 }
 
-/// Keeps a time to live in v1's own terms (`"3.5s"`) within the end of the whole publish.
-fn cap_native_ttl(message: &mut Map<String, Value>, most: u64) {
-    let Some(ttl) = message
-        .get_mut("android")
-        .and_then(|android| android.get_mut("ttl"))
-    else {
-        return;
+/// Checks a time to live in v1's own terms, since how long we try follows from it. JSON `null` counts as absent.
+fn check_native_ttl(android: &mut Map<String, Value>) -> Result<(), InvalidPublish> {
+    let refused = |rule: String| Err(InvalidPublish::new("fcm.android.ttl", rule));
+    let Some(ttl) = android.get("ttl") else {
+        return Ok(());
     };
-    let secs = ttl
-        .as_str()
-        .and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
-    // What is no duration is FCM's to refuse.
-    if secs.is_some_and(|secs| {
-        Duration::try_from_secs_f64(secs).is_ok_and(|own| own > Duration::from_secs(most))
-    }) {
-        *ttl = format!("{most}s").into();
+    if ttl.is_null() {
+        android.remove("ttl");
+        return Ok(());
     }
+    match ttl.as_str().and_then(duration) {
+        None => refused("must be a number of seconds that ends with s, such as 3.5s".into()),
+        Some(own) if own > TIME_TO_LIVE_MAX => {
+            refused(format!("must be at most {}s", TIME_TO_LIVE_MAX.as_secs()))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// A duration as Google writes it: seconds with up to nine digits behind the point, ending with `s`. Firebase: REST resource
+/// `projects.messages`, `AndroidConfig.ttl`. What is less than a millisecond does not count.
+fn duration(text: &str) -> Option<Duration> {
+    let (secs, fraction) = match text.strip_suffix('s')?.split_once('.') {
+        Some((secs, fraction)) => (secs, Some(fraction)),
+        None => (text.strip_suffix('s')?, None),
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_fine = is_number(secs) && fraction.is_none_or(|f| is_number(f) && f.len() <= 9);
+    let secs = is_fine.then(|| secs.parse().ok()).flatten()?;
+    let millis = format!("{:0<3.3}", fraction.unwrap_or_default());
+    Some(Duration::from_secs(secs) + Duration::from_millis(millis.parse().ok()?))
 }
 
 /// Whether Android shows something by itself.
