@@ -4,6 +4,7 @@
 //! follows what each channel says it can use now, and what each host's gate lets in. When the node stops, deliveries not begun are parked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::backoff::Backoff;
 use domain::clock::Clock;
@@ -56,15 +57,27 @@ pub(crate) struct Due<'a> {
 }
 
 /// Why a delivery is not tried now, though it was begun.
-struct PutOff(&'static str);
-
-impl PutOff {
+#[derive(Debug, Clone, Copy)]
+enum Untried {
     /// Its host has not answered yet, like too many others.
-    const NO_PLACE: Self = Self("too_many_hosts");
+    NoPlace,
     /// Too many were before it at its host.
-    const WAITED_TOO_LONG: Self = Self("host_too_slow");
+    WaitedTooLong,
     /// Its instance has too many retries under way.
-    const NO_ROOM: Self = Self("too_many_retries");
+    NoRoom,
+    /// Its host is left alone for so long.
+    LeftAlone(Duration),
+}
+
+impl Untried {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::NoPlace => "too_many_hosts",
+            Self::WaitedTooLong => "host_too_slow",
+            Self::NoRoom => "too_many_retries",
+            Self::LeftAlone(_) => "host_left_alone",
+        }
+    }
 }
 
 /// What the deliveries of one page share.
@@ -170,9 +183,10 @@ impl Sender {
                 Ok(attempt) => attempt,
                 Err(why) => {
                     if let Some(tried) = &mut tried {
-                        tried.take(done.recipient.device, &Outcome::retry(why.0));
+                        let outcome = Outcome::retry(why.reason());
+                        tried.take(done.recipient.device, &outcome);
                     }
-                    self.put_off(&mut settling, done, &why);
+                    self.put_off(&mut settling, done, why);
                     continue;
                 }
             };
@@ -200,15 +214,21 @@ impl Sender {
     pub(crate) fn put_all_off(&self, publish: &Publish, due: &[Due<'_>]) -> Settlement {
         let mut settling = Settling::new(publish, &self.backoff);
         for one in due {
-            self.put_off(&mut settling, one, &PutOff::NO_ROOM);
+            self.put_off(&mut settling, one, Untried::NoRoom);
         }
         settling.finish()
     }
 
-    fn put_off(&self, settling: &mut Settling<'_>, due: &Due<'_>, why: &PutOff) {
+    fn put_off(&self, settling: &mut Settling<'_>, due: &Due<'_>, why: Untried) {
+        let (recipient, attempts) = (due.recipient, due.attempts);
         let (jitter, now) = (self.jitter.throw(), self.clock.now());
-        let reason = Reason::Borrowed(why.0);
-        settling.put_off(due.recipient, due.attempts, reason, jitter, now);
+        let reason = Reason::Borrowed(why.reason());
+        match why {
+            Untried::LeftAlone(wait) => {
+                settling.leave_alone(recipient, attempts, reason, (wait, jitter), now);
+            }
+            _ => settling.put_off(recipient, attempts, reason, jitter, now),
+        }
     }
 
     fn batch<'a>(
@@ -247,7 +267,7 @@ impl Sender {
         useful.clamp(1, self.in_flight_max)
     }
 
-    async fn attempt(&self, batch: &Batch<'_>, recipient: &Recipient) -> Result<Attempt, PutOff> {
+    async fn attempt(&self, batch: &Batch<'_>, recipient: &Recipient) -> Result<Attempt, Untried> {
         let platform = recipient.token.platform();
         let Some(instance) = batch.instance else {
             return Ok(Outcome::rejected("instance_deleted").into());
@@ -274,15 +294,12 @@ impl Sender {
         let token = &recipient.token;
         let hosts = &batch.hosts[platform as usize];
         let gate = hosts.gate(token, || way.channel.knows_host_of(token));
-        let place = match gate.enter(batch.visit).await {
-            Ok(place) => place,
-            Err(TurnedAway::Closed(wait)) => {
-                let (reason, after) = ("host_left_alone".into(), Some(wait));
-                return Ok(Outcome::Retry { reason, after }.into());
-            }
-            Err(TurnedAway::NoPlace) => return Err(PutOff::NO_PLACE),
-            Err(TurnedAway::WaitedTooLong) => return Err(PutOff::WAITED_TOO_LONG),
-        };
+        let entered = gate.enter(batch.visit).await;
+        let place = entered.map_err(|why| match why {
+            TurnedAway::Closed(wait) => Untried::LeftAlone(wait),
+            TurnedAway::NoPlace => Untried::NoPlace,
+            TurnedAway::WaitedTooLong => Untried::WaitedTooLong,
+        })?;
         if !way.admits(&*self.clock) {
             return Ok(Outcome::credential_broken("refused_before").into());
         }
@@ -296,7 +313,7 @@ impl Sender {
         let attempt = way.channel.send(&delivery).await;
         place.leave(attempt.sign);
         if attempt.sign == HostSign::NotAsked {
-            return Err(PutOff::NO_PLACE);
+            return Err(Untried::NoPlace);
         }
         self.attempts
             .record(platform, attempt.outcome.kind(), started.elapsed());

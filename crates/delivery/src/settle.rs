@@ -103,6 +103,20 @@ impl<'a> Settling<'a> {
         self.later(recipient, attempts, due_at, reason);
     }
 
+    /// Puts a delivery off until its host is no longer left alone, for so long and some jitter. That is no attempt either: counted,
+    /// a host that is dead for an hour would make its devices wait for as long again once it is back.
+    pub(crate) fn leave_alone(
+        &mut self,
+        recipient: &Recipient,
+        attempts: u32,
+        reason: Reason,
+        (wait, jitter): (Duration, f64),
+        now: Timestamp,
+    ) {
+        let due_at = now.after(self.backoff.at_least(wait, jitter));
+        self.later(recipient, attempts, due_at, reason);
+    }
+
     /// Whether a delivery that is put off now comes too late.
     pub(crate) fn expires_if_put_off(
         publish: &Publish,
@@ -324,6 +338,24 @@ mod tests {
             .collect();
         assert_eq!(waits, [(7, 3), (7, 30), (7, 560)]);
         assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
+    }
+
+    #[test]
+    fn a_host_that_is_left_alone_costs_no_attempt() {
+        let publish = publish(r#"{"data":{},"time_to_live":600}"#);
+        let backoff = Backoff::default();
+        let mut settling = Settling::new(&publish, &backoff);
+        for wait in [1, 60, 601] {
+            let wait = (Duration::from_secs(wait), 0.0);
+            settling.leave_alone(&recipient(1), 20, "host_left_alone".into(), wait, NOW);
+        }
+        let settlement = settling.finish();
+        let waits: Vec<_> = settlement
+            .retries
+            .iter()
+            .map(|retry| (retry.attempts, retry.due_at.since(NOW).as_secs()))
+            .collect();
+        assert_eq!(waits, [(20, 1), (20, 60), (20, 600)]);
     }
 
     #[test]

@@ -35,13 +35,15 @@ impl Backoff {
         let floor = bound / 4;
         let own = floor + (bound - floor).mul_f64(jitter.clamp(0.0, 1.0));
         match asked {
-            // Everybody is told the same number; the jitter on top keeps them from coming back together.
-            Some(asked) => {
-                asked.min(self.longest)
-                    + (self.first.min(self.longest)).mul_f64(jitter.clamp(0.0, 1.0))
-            }
+            Some(asked) => self.at_least(asked, jitter).max(own),
             None => own,
         }
+    }
+
+    /// How long to wait where it is known how long it has to be. Everybody is told the same number; the jitter on top keeps them
+    /// from coming back together.
+    pub fn at_least(&self, wait: Duration, jitter: f64) -> Duration {
+        wait.min(self.longest) + self.first.min(self.longest).mul_f64(jitter.clamp(0.0, 1.0))
     }
 }
 
@@ -65,8 +67,17 @@ mod tests {
             let asked = Duration::from_secs(secs);
             let wait = backoff.wait(attempt, jitter, Some(asked));
             prop_assert!(wait >= asked.min(backoff.longest));
+            prop_assert!(wait >= backoff.wait(attempt, jitter, None));
             prop_assert!(wait <= backoff.longest + backoff.first);
         }
+    }
+
+    #[test]
+    fn a_gateway_that_asks_for_no_wait_is_not_pressed_for_ever() {
+        let backoff = Backoff::default();
+        let asked = Some(Duration::ZERO);
+        assert_eq!(backoff.wait(4, 1.0, asked), Duration::from_secs(8));
+        assert_eq!(backoff.wait(99, 0.0, asked), backoff.longest / 4);
     }
 
     #[test]
