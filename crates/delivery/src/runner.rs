@@ -370,8 +370,8 @@ impl Runner {
         }
     }
 
-    /// Stops without loss: nothing new is begun, what is in flight is awaited and settled, the rest goes back to the store.
-    /// After `grace`, what is still in flight is dropped; it is sent again by whoever runs next.
+    /// Stops without loss: nothing new is begun, what gateways have is awaited and settled, the rest goes back to the store. After
+    /// `grace` nothing is awaited any more: what is not settled when the process ends is sent again by whoever runs next.
     pub async fn stop(&self, grace: Duration) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();

@@ -1,7 +1,8 @@
 //! Keeps the gateways busy with the deliveries of one page, within bounds.
 //!
 //! No task per delivery: the futures of a page are polled together by the task that owns the page. How many run at once
-//! follows what each channel says it can use now, and what each host's gate lets in. When the node stops, deliveries not begun are parked.
+//! follows what each channel says it can use now, and what each host's gate lets in. When the node stops, deliveries are parked that
+//! were not begun or wait at a gate; those that a gateway has are awaited.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,8 @@ enum Untried {
     NoRoom,
     /// Its host is left alone for so long.
     LeftAlone(Duration),
+    /// The node stops.
+    Stopping,
 }
 
 impl Untried {
@@ -76,6 +79,7 @@ impl Untried {
             Self::WaitedTooLong => "host_too_slow",
             Self::NoRoom => "too_many_retries",
             Self::LeftAlone(_) => "host_left_alone",
+            Self::Stopping => "parked",
         }
     }
 }
@@ -224,6 +228,7 @@ impl Sender {
         let (jitter, now) = (self.jitter.throw(), self.clock.now());
         let reason = Reason::Borrowed(why.reason());
         match why {
+            Untried::Stopping => settling.park(recipient, attempts, now),
             Untried::LeftAlone(wait) => {
                 settling.leave_alone(recipient, attempts, reason, (wait, jitter), now);
             }
@@ -294,7 +299,12 @@ impl Sender {
         let token = &recipient.token;
         let hosts = &batch.hosts[platform as usize];
         let gate = hosts.gate(token, || way.channel.knows_host_of(token));
-        let entered = gate.enter(batch.visit).await;
+        let entered = tokio::select! {
+            biased;
+            entered = gate.enter(batch.visit) => entered,
+            // Who would have to wait, for a place or its turn, is parked like those that were not begun.
+            () = self.stopping.cancelled() => return Err(Untried::Stopping),
+        };
         let place = entered.map_err(|why| match why {
             TurnedAway::Closed(wait) => Untried::LeftAlone(wait),
             TurnedAway::NoPlace => Untried::NoPlace,

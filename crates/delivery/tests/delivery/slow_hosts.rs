@@ -82,6 +82,11 @@ impl Services {
                     _ => Outcome::retry("internal_server_error"),
                 }
             }
+            // Takes it, but late.
+            name if name.starts_with("late") => {
+                tokio::time::sleep(SLOWLY).await;
+                Outcome::Accepted
+            }
             // Has a bad moment.
             name if name.starts_with("busy") && before < 3 => Outcome::retry("unavailable"),
             _ => Outcome::Accepted,
@@ -252,4 +257,27 @@ async fn slow_hosts_of_one_instance_leave_room_for_the_retries_of_others() {
     assert!(services.asked("https://busy") > 20, "some were retried");
     assert!(waited < SLOWLY / 2, "{waited:?}");
     runner.stop(2 * SLOWLY).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_awaits_what_a_gateway_has_and_parks_what_waits_for_its_place() {
+    let stage = Stage::new();
+    let instance = stage.instance("slow").await;
+    stage.browsers(instance, "late.example", 50).await;
+    let runner = stage.start(HostLimits {
+        in_flight_max: 2,
+        ..HostLimits::default()
+    });
+    let publish = stage.publish(&runner, instance).await;
+    let services = &stage.services;
+    // The first answer lets two more in.
+    stage
+        .until(async || services.asked("https://late") == 3)
+        .await;
+    let began = Instant::now();
+    runner.stop(Duration::from_secs(3600)).await;
+    assert!(began.elapsed() <= SLOWLY, "{:?}", began.elapsed());
+    assert_eq!(services.asked("https://late"), 3);
+    let report = stage.report(instance, publish).await;
+    assert_eq!((report.retries, report.finished_at), (47, None));
 }
