@@ -16,7 +16,7 @@ use domain::clock::Clock;
 use domain::webhook::EventType;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use gateway::POSTS_PER_WEBHOOK_MAX;
+use gateway::{POSTS_MAX, POSTS_PER_WEBHOOK_MAX};
 use store::Store;
 use store::publishes::Lease;
 use store::webhooks::{Attempted, Care, ClaimedRequests, DueWebhook, Next, WebhookNumber};
@@ -36,8 +36,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const TEND_EVERY: Duration = Duration::from_secs(10);
 /// How many webhooks have a worker at once.
 const WORKERS_MAX: usize = 10_000;
-/// How many requests are under way at once, to all webhooks together.
-const POSTS_MAX: usize = 1024;
 /// How long claimed requests are nobody else's; far longer than it takes to send as many as are claimed at once.
 const LEASE_LENGTH: Duration = Duration::from_secs(120);
 /// How many ended requests one transaction deletes.
@@ -176,7 +174,7 @@ impl Lane {
             };
             let attempts = self.attempts(&claimed, &places).await;
             if attempts.is_empty() {
-                // The store would not say what they carry. Their lease ends.
+                // Nobody can say what they carry now, or there was no room to send it. Their lease ends.
                 return;
             }
             failing = !attempts.iter().any(|a| a.next == Next::Delivered);

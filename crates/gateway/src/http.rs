@@ -53,7 +53,7 @@ const GUARDED_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many hosts chosen by others have connections at once; with several connections each they must not use up the
 /// process's file descriptors.
-const GUARDED_DESTINATIONS_MAX: usize = 512;
+pub(crate) const GUARDED_DESTINATIONS_MAX: usize = 512;
 /// How long a connection to a gateway of ours may lie idle. Apple asks to keep connections open.
 const OWN_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How long a connection to a host chosen by others may lie idle.

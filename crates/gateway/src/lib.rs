@@ -34,7 +34,7 @@ pub use http::{Guard, Refused, Resolver, SystemResolver, client_tls, http_date};
 #[cfg(feature = "simulation")]
 pub use scripted::Script;
 pub use shelf::{ShelfFailed, Shelved, Token, TokenShelf};
-pub use webhook::{POSTS_PER_WEBHOOK_MAX, Post, Posted, Webhooks};
+pub use webhook::{POSTS_MAX, POSTS_PER_WEBHOOK_MAX, Post, Posted, Webhooks};
 
 /// How gateways are reached.
 #[derive(Debug, Clone)]

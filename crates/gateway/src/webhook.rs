@@ -17,10 +17,13 @@ use url::Url;
 
 #[cfg(feature = "simulation")]
 use crate::Script;
-use crate::http::{Failure, HttpClient, Refused, Target};
+use crate::http::{Failure, GUARDED_DESTINATIONS_MAX, HttpClient, Refused, Target};
 
 /// How many requests one webhook gets at once at most.
 pub const POSTS_PER_WEBHOOK_MAX: usize = 16;
+/// How many requests there is room for at once, to all webhooks together: each may go to another webhook, which has connections of
+/// its own.
+pub const POSTS_MAX: usize = GUARDED_DESTINATIONS_MAX;
 
 /// A request to a webhook. `Debug` shows neither its URL, which may hold a secret, nor what it carries.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ pub enum Posted {
     Answered(u16),
     /// There was none. Why, in one word.
     Failed(&'static str),
+    /// Nothing was sent, because this node had no room for it or is stopping. That says nothing of the webhook.
+    NotAsked,
 }
 
 /// The way to all webhooks. Cheap to clone.
@@ -90,6 +95,7 @@ impl Webhooks {
         match &self.way {
             Way::Http(http) => match send(http, post).await {
                 Ok(status) => Posted::Answered(status),
+                Err(Failure::TooManyHosts | Failure::Closing) => Posted::NotAsked,
                 Err(failure) => Posted::Failed(failure.word()),
             },
             #[cfg(feature = "simulation")]
@@ -130,4 +136,37 @@ fn request(target: &Target, url: &Url, post: &Post<'_>) -> Option<Request<()>> {
         );
     }
     Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[tokio::test]
+    async fn a_request_for_which_there_is_no_room_is_not_asked() {
+        let root = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let config = Config {
+            extra_ca_pem: Some(root.cert.pem().into_bytes()),
+            ..Config::default()
+        };
+        let http = HttpClient::new(&config).unwrap();
+        let webhooks = Webhooks::new(http.clone());
+        let post = Post {
+            webhook: WebhookId::random(),
+            url: "https://webhook.example/",
+            basic: None,
+            headers: &[],
+            body: b"{}",
+        };
+        let url = Url::parse(post.url).unwrap();
+        let used: Vec<_> = (0..POSTS_MAX)
+            .map(|number| http.webhook_destination(&number.to_string(), &url))
+            .collect();
+        assert!(used.iter().all(Result::is_ok));
+        assert_eq!(webhooks.post(&post).await, Posted::NotAsked);
+        drop(used);
+        http.close().await;
+        assert_eq!(webhooks.post(&post).await, Posted::NotAsked);
+    }
 }

@@ -21,12 +21,12 @@ const AGAIN_AFTER: [Duration; 4] = [
 /// The user agent of all requests. Beams: webhooks, request format.
 const USER_AGENT: &str = "pusher-webhooks";
 
-/// Why there was nothing to send, in a word that people see.
+/// Why there was nothing to send.
 #[derive(Debug, Clone, Copy)]
 enum Unsendable {
     /// What it would tell of was deleted in the meantime.
     PublishGone,
-    /// What it needs does not open: another master key, or damage.
+    /// What it needs does not open: another master key, which may come back, or damage.
     Sealed,
     /// What it would carry makes no sense.
     Malformed,
@@ -43,7 +43,8 @@ struct Letter {
 }
 
 impl Lane {
-    /// Sends a claimed request. `None` if nobody can say what it carries now; its lease ends, and it is claimed again.
+    /// Sends a claimed request. `None` if nobody can say what it carries now, or it could not leave this node: nothing counts, its
+    /// lease ends, and it is claimed again.
     pub(super) async fn attempt(
         &self,
         claimed: &ClaimedRequests,
@@ -63,18 +64,19 @@ impl Lane {
                 error,
             })
         };
+        let give_up = |why: &str| {
+            tracing::error!(webhook = %claimed.webhook.id, request = %request.id, why, "a webhook's request cannot be sent");
+            done(Next::GiveUp, None, Some(why.into()))
+        };
         let letter = match letter {
             Ok(letter) => letter,
             Err(Unsendable::Store) => return None,
-            Err(why) => {
-                let word = match why {
-                    Unsendable::PublishGone => PUBLISH_GONE,
-                    Unsendable::Sealed => "secret_does_not_open",
-                    Unsendable::Malformed | Unsendable::Store => "malformed",
-                };
-                tracing::error!(webhook = %claimed.webhook.id, request = %request.id, why = word, "a webhook's request cannot be sent");
-                return done(Next::GiveUp, None, Some(word.into()));
+            Err(Unsendable::Sealed) => {
+                tracing::error!(webhook = %claimed.webhook.id, request = %request.id, "what a webhook's request needs does not open; it waits for the master key");
+                return None;
             }
+            Err(Unsendable::PublishGone) => return give_up(PUBLISH_GONE),
+            Err(Unsendable::Malformed) => return give_up("malformed"),
         };
         let basic = letter.basic.as_ref();
         let post = Post {
@@ -90,6 +92,7 @@ impl Lane {
             Posted::Answered(status @ 200..=299) => (Some(status), None),
             Posted::Answered(status) => (Some(status), Some(format!("status_{status}"))),
             Posted::Failed(why) => (None, Some(why.into())),
+            Posted::NotAsked => return None,
         };
         measure::webhook_attempt(error.is_none(), began.elapsed());
         let next = match (&error, again_after(request.attempts)) {

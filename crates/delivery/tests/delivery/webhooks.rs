@@ -131,10 +131,13 @@ impl Stage {
     }
 
     fn start(&self, webhooks: WebhookSettings) -> Runner {
+        self.start_with(self.vault.clone(), webhooks)
+    }
+
+    fn start_with(&self, vault: Vault, webhooks: WebhookSettings) -> Runner {
         let gateways = Gateways::new(gateway::Config::default(), Arc::clone(&self.clock));
         let gateways = gateways.unwrap().scripted(Arc::clone(&self.receivers) as _);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let vault = self.vault.clone();
         let instances = Instances::new(Arc::clone(&store), vault, gateways, Arc::clone(&clock));
         let settings = Settings {
             webhooks,
@@ -247,6 +250,37 @@ async fn a_failing_request_is_repeated_as_beams_does_and_given_up() {
         (again.body, &again.headers),
         (seen[0].body.clone(), headers)
     );
+    assert_eq!(stage.states(id).await, [RequestState::Delivered]);
+    runner.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_left_the_node_is_no_attempt() {
+    let stage = Stage::new().await;
+    let id = stage.webhook(A, &[EventType::DeviceRegistered]).await;
+    stage.receivers.answer(A, Posted::NotAsked);
+    let runner = stage.start(WebhookSettings::default());
+    stage.register(1).await;
+    pass(60 * MINUTE).await;
+    assert!(stage.receivers.seen(A).len() > 5, "more than would be told");
+    stage.receivers.answer(A, Posted::Answered(200));
+    pass(3 * MINUTE).await;
+    assert_eq!(stage.states(id).await, [RequestState::Delivered]);
+    runner.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_does_not_open_loses_no_event() {
+    let stage = Stage::new().await;
+    let id = stage.webhook(A, &[EventType::DeviceRegistered]).await;
+    let other_key = Vault::new(MasterKey::random());
+    let runner = stage.start_with(other_key, WebhookSettings::default());
+    stage.register(1).await;
+    pass(60 * MINUTE).await;
+    assert_eq!(stage.states(id).await, [RequestState::Waiting]);
+    runner.stop(MINUTE).await;
+    let runner = stage.start(WebhookSettings::default());
+    pass(3 * MINUTE).await;
     assert_eq!(stage.states(id).await, [RequestState::Delivered]);
     runner.stop(MINUTE).await;
 }

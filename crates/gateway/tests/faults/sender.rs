@@ -67,6 +67,7 @@ impl Sender {
                     Posted::Answered(200..300) => Outcome::Accepted,
                     Posted::Answered(_) => Outcome::retry("refused"),
                     Posted::Failed(why) => Outcome::retry(why),
+                    Posted::NotAsked => Outcome::retry("not_asked"),
                 }
             }
         }
