@@ -9,6 +9,7 @@ mod response;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::clock::Clock;
@@ -20,9 +21,13 @@ use http::uri::PathAndQuery;
 
 use crate::http::{Destination, HttpClient, Target};
 use crate::shelf::TokenShelf;
-use crate::{Delivery, wrong_platform};
+use crate::{Attempt, Delivery, HostSign, wrong_platform};
 use auth::{AccessToken, AccessTokens};
 use response::Answered;
+
+/// How long a message rests at least that came too fast, where FCM names no time. Firebase: `ErrorCode`, `QUOTA_EXCEEDED`, "minimum
+/// initial delay of 1 minute".
+const QUOTA_REST: Duration = Duration::from_secs(60);
 
 /// The gateways by credential.
 pub(crate) struct Registry {
@@ -107,7 +112,11 @@ pub(crate) struct Fcm {
 }
 
 impl Fcm {
-    pub(crate) async fn send(&self, delivery: &Delivery<'_>) -> Outcome {
+    pub(crate) async fn send(&self, delivery: &Delivery<'_>) -> Attempt {
+        attempt(self.outcome(delivery).await)
+    }
+
+    async fn outcome(&self, delivery: &Delivery<'_>) -> Outcome {
         let (GatewayToken::Fcm(token), Rendered::Fcm(message)) =
             (&delivery.recipient.token, delivery.payload)
         else {
@@ -138,5 +147,46 @@ impl Fcm {
             Ok(answer) => response::read(&answer, self.clock.now()),
             Err(failure) => Answered::Outcome(failure.outcome()),
         }
+    }
+}
+
+/// What is to be settled of an outcome. Of too much traffic the host's sign is what FCM said itself: a message rests, but others may
+/// go on, fewer at once, unless FCM names a time for all.
+fn attempt(mut outcome: Outcome) -> Attempt {
+    let sign = HostSign::of(&outcome);
+    if let Outcome::Retry { reason, after } = &mut outcome
+        && [response::QUOTA_EXCEEDED, response::TOO_MANY_REQUESTS].contains(&&**reason)
+    {
+        after.get_or_insert(QUOTA_REST);
+    }
+    Attempt {
+        outcome,
+        environment: None,
+        sign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_too_fast_rests_for_a_minute_and_its_host_does_not() {
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let throttled = HostSign::Throttled;
+        for (reason, asked, after, sign) in [
+            ("quota_exceeded", None, secs(60), throttled(None)),
+            ("too_many_requests", None, secs(60), throttled(None)),
+            ("quota_exceeded", secs(7), secs(7), throttled(secs(7))),
+            ("unavailable", None, None, HostSign::Failed),
+        ] {
+            let retry = |after| Outcome::Retry {
+                reason: reason.into(),
+                after,
+            };
+            let attempt = attempt(retry(asked));
+            assert_eq!((attempt.outcome, attempt.sign), (retry(after), sign));
+        }
+        assert_eq!(attempt(Outcome::Accepted).sign, HostSign::Answered);
     }
 }

@@ -319,7 +319,7 @@ impl Channel {
     pub async fn send(&self, delivery: &Delivery<'_>) -> Attempt {
         match &self.0 {
             Way::Apns(apns) => apns.send(delivery).await,
-            Way::Fcm(fcm) => fcm.send(delivery).await.into(),
+            Way::Fcm(fcm) => fcm.send(delivery).await,
             Way::Web(web) => web.send(delivery).await.into(),
             #[cfg(feature = "simulation")]
             Way::Scripted(platform, script) => script.send(*platform, delivery).await,

@@ -16,6 +16,9 @@ use crate::http::{Answer, retry_after};
 
 /// The longest error word that is passed on.
 const REASON_LENGTH_MAX: usize = 48;
+/// Our words for too much traffic.
+pub(super) const QUOTA_EXCEEDED: &str = "quota_exceeded";
+pub(super) const TOO_MANY_REQUESTS: &str = "too_many_requests";
 /// The field of a request that holds the registration token.
 const TOKEN_FIELD: &str = "message.token";
 /// How FCM begins to say that a token is none, where it names no field.
@@ -94,7 +97,7 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Answered {
         (403, Some("SENDER_ID_MISMATCH")) => Outcome::rejected("sender_id_mismatch"),
         // The app's own APNs key or Web Push key in Firebase: of no concern to devices of other platforms.
         (_, Some("THIRD_PARTY_AUTH_ERROR")) => Outcome::rejected("third_party_auth_error"),
-        (_, Some("QUOTA_EXCEEDED")) => retry("quota_exceeded".into()),
+        (_, Some("QUOTA_EXCEEDED")) => retry(QUOTA_EXCEEDED.into()),
         (_, Some("UNAVAILABLE")) => retry("unavailable".into()),
         (_, Some("INTERNAL")) => retry("internal".into()),
         (401, _) => return Answered::Unauthenticated,
@@ -103,7 +106,7 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Answered {
             Outcome::credential_broken("permission_denied")
         }
         (408, _) => retry("request_timeout".into()),
-        (429, _) => retry("too_many_requests".into()),
+        (429, _) => retry(TOO_MANY_REQUESTS.into()),
         (413, _) => Outcome::rejected("payload_too_large"),
         (status_code @ 400..=499, code) => {
             Outcome::rejected(word(code.unwrap_or(&status.status), status_code))
