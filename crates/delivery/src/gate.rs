@@ -34,7 +34,7 @@ const CLOSED_MAX: Duration = Duration::from_secs(60);
 /// The window halves at most once in this time: the answers to what was in flight already say the same thing.
 const HALVE_INTERVAL: Duration = Duration::from_millis(200);
 /// How long somebody waits at most for a place at a host that others named, since meanwhile a page is not settled, or a place for
-/// retries is taken. Longer than a request takes, so that a host which is slow today is waited for.
+/// retries is taken. As long as the slowest request takes, so that a host which is slow today is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many who wait are enough to take every place that is given back.

@@ -1,14 +1,14 @@
 //! The gates to all hosts, found by instance, gateway and host.
 //!
-//! APNs and FCM are one host each to an instance; Web Push services are many, named by whoever subscribes, so their gates
-//! are made when they are needed and forgotten when they are idle. Gates outlive the cached instance: what is known of a host
-//! does not depend on a change of configuration.
+//! FCM is one host to an instance, APNs two, since its sandbox fails apart from production; Web Push services are many, named by
+//! whoever subscribes, so their gates are made when they are needed and forgotten when they are idle. Gates outlive the cached
+//! instance: what is known of a host does not depend on a change of configuration.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::device::{GatewayToken, Platform};
+use domain::device::{ApnsEnvironment, GatewayToken, Platform, Recipient};
 use domain::instance::InstanceId;
 
 use crate::gate::{Gate, Pace, Places, Strangers};
@@ -40,6 +40,10 @@ impl Default for HostLimits {
 #[derive(Debug, Clone)]
 pub(crate) enum Hosts {
     One(Arc<Gate>),
+    ByEnvironment {
+        production: Arc<Gate>,
+        sandbox: Arc<Gate>,
+    },
     ByOrigin(Arc<Origins>),
 }
 
@@ -81,33 +85,48 @@ impl Gates {
 
     fn new_hosts(&self, platform: Platform) -> Hosts {
         let in_flight_max = self.limits.in_flight_max;
-        let per_minute = match platform {
+        match platform {
             Platform::Web => {
                 let gates = Mutex::default();
-                return Hosts::ByOrigin(Arc::new(Origins {
+                Hosts::ByOrigin(Arc::new(Origins {
                     gates,
                     in_flight_max,
                     strangers: self.strangers.of_instance(),
-                }));
+                }))
             }
-            Platform::Apns => 0,
-            Platform::Fcm => self.limits.fcm_per_minute_max,
-        };
-        let minute = Duration::from_secs(60);
-        let interval = minute.checked_div(per_minute).unwrap_or_default();
-        let pace = Pace {
-            interval,
-            sharers: self.sharers.clone(),
-        };
-        Hosts::One(Gate::new(in_flight_max, pace))
+            Platform::Apns => Hosts::ByEnvironment {
+                production: Gate::new(in_flight_max, Pace::default()),
+                sandbox: Gate::new(in_flight_max, Pace::default()),
+            },
+            Platform::Fcm => {
+                let per_minute = self.limits.fcm_per_minute_max;
+                let interval = Duration::from_secs(60).checked_div(per_minute);
+                let pace = Pace {
+                    interval: interval.unwrap_or_default(),
+                    sharers: self.sharers.clone(),
+                };
+                Hosts::One(Gate::new(in_flight_max, pace))
+            }
+        }
     }
 }
 
 impl Hosts {
-    /// The gate to the host that this token leads to. `is_known` is asked of a host that is not remembered.
-    pub(crate) fn gate(&self, token: &GatewayToken, is_known: impl FnOnce() -> bool) -> Arc<Gate> {
-        match (self, token) {
+    /// The gate to the host that this recipient's token leads to, with APNs to the one that is asked first. `is_known` is asked of
+    /// a host that is not remembered.
+    pub(crate) fn gate(&self, to: &Recipient, is_known: impl FnOnce() -> bool) -> Arc<Gate> {
+        match (self, &to.token) {
             (Self::One(gate), _) => Arc::clone(gate),
+            (
+                Self::ByEnvironment {
+                    production,
+                    sandbox,
+                },
+                _,
+            ) => Arc::clone(match to.environment {
+                ApnsEnvironment::Production => production,
+                ApnsEnvironment::Sandbox => sandbox,
+            }),
             (Self::ByOrigin(origins), GatewayToken::Web(subscription)) => {
                 origins.gate(subscription.origin(), is_known)
             }
@@ -139,10 +158,36 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
+    use domain::clock::Timestamp;
+    use domain::device::DeviceOrdinal;
     use gateway::HostSign;
 
     use super::*;
     use crate::gate::Visit;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sandbox_that_fails_does_not_close_production() {
+        let gates = Gates::new(HostLimits::default(), Sharers::default());
+        let hosts = gates.hosts(InstanceId::random(), Platform::Apns);
+        let gate = |environment| {
+            let token = "ab".repeat(32);
+            let recipient = Recipient {
+                device: DeviceOrdinal(1),
+                token: GatewayToken::parse(Platform::Apns, &token).unwrap(),
+                bundle_id: None,
+                environment,
+                registered_at: Timestamp::from_secs(0),
+                user: None,
+            };
+            hosts.gate(&recipient, || true)
+        };
+        let sandbox = gate(ApnsEnvironment::Sandbox);
+        while let Ok(place) = sandbox.enter(Visit::First).await {
+            place.leave(HostSign::Failed);
+        }
+        let production = gate(ApnsEnvironment::Production);
+        assert!(production.enter(Visit::First).await.is_ok());
+    }
 
     #[tokio::test]
     async fn dead_hosts_are_remembered_within_bounds_and_those_in_use_always() {

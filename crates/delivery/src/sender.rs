@@ -109,7 +109,11 @@ impl Batch<'_> {
             return None;
         };
         match &self.hosts[platform as usize] {
-            Hosts::One(gate) => Some(gate),
+            // With APNs, few are for the sandbox, which may wait.
+            Hosts::One(gate)
+            | Hosts::ByEnvironment {
+                production: gate, ..
+            } => Some(gate),
             Hosts::ByOrigin(_) => None,
         }
     }
@@ -190,7 +194,7 @@ impl Sender {
                         let outcome = Outcome::retry(why.reason());
                         tried.take(done.recipient.device, &outcome);
                     }
-                    self.put_off(&mut settling, done, why);
+                    self.leave_untried(&mut settling, done, why);
                     continue;
                 }
             };
@@ -218,12 +222,12 @@ impl Sender {
     pub(crate) fn put_all_off(&self, publish: &Publish, due: &[Due<'_>]) -> Settlement {
         let mut settling = Settling::new(publish, &self.backoff);
         for one in due {
-            self.put_off(&mut settling, one, Untried::NoRoom);
+            self.leave_untried(&mut settling, one, Untried::NoRoom);
         }
         settling.finish()
     }
 
-    fn put_off(&self, settling: &mut Settling<'_>, due: &Due<'_>, why: Untried) {
+    fn leave_untried(&self, settling: &mut Settling<'_>, due: &Due<'_>, why: Untried) {
         let (recipient, attempts) = (due.recipient, due.attempts);
         let (jitter, now) = (self.jitter.throw(), self.clock.now());
         let reason = Reason::Borrowed(why.reason());
@@ -296,9 +300,8 @@ impl Sender {
         let Some(way) = instance.way(platform) else {
             return Ok(Outcome::rejected("no_credential").into());
         };
-        let token = &recipient.token;
         let hosts = &batch.hosts[platform as usize];
-        let gate = hosts.gate(token, || way.channel.knows_host_of(token));
+        let gate = hosts.gate(recipient, || way.channel.knows_host_of(&recipient.token));
         let entered = tokio::select! {
             biased;
             entered = gate.enter(batch.visit) => entered,

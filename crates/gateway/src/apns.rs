@@ -20,7 +20,7 @@ use domain::payload::Rendered;
 
 use crate::http::{Destination, HttpClient, Target};
 use crate::shelf::TokenShelf;
-use crate::{Attempt, Delivery, wrong_platform};
+use crate::{Attempt, Delivery, HostSign, wrong_platform};
 use auth::ProviderTokens;
 use request::Parts;
 use response::Verdict;
@@ -125,11 +125,12 @@ impl Apns {
             ApnsEnvironment::Sandbox => ApnsEnvironment::Production,
         };
         match self.ask(second, &parts, &body).await {
-            Verdict::Final(Outcome::Accepted) => Attempt {
-                environment: Some(second),
-                ..Outcome::Accepted.into()
+            // The sign is that of the first, which has answered: it is at its gate that the delivery was let in.
+            Verdict::Final(outcome) => Attempt {
+                environment: (outcome == Outcome::Accepted).then_some(second),
+                sign: HostSign::Answered,
+                outcome,
             },
-            Verdict::Final(outcome) => outcome.into(),
             Verdict::OtherEnvironment(second_refusal) => {
                 response::refused_by_both(refusal, second_refusal).into()
             }

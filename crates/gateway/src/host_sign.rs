@@ -22,10 +22,13 @@ pub enum HostSign {
 
 impl HostSign {
     /// What these reasons tell is about ourselves, not about the host.
-    const OWN_REASONS: [&str; 4] = [
+    const OWN_REASONS: [&str; 7] = [
+        "access_token_pending",
+        "access_token_unavailable",
         "address_not_allowed",
         "closing",
         "expired_provider_token",
+        "provider_token_unavailable",
         "signing_failed",
     ];
     /// And this tells nothing of either.
@@ -70,6 +73,12 @@ mod tests {
             (Outcome::token_dead("unregistered"), HostSign::Answered),
             (Outcome::credential_broken("forbidden"), HostSign::Answered),
             (retry("signing_failed", None), HostSign::Answered),
+            (
+                retry("provider_token_unavailable", None),
+                HostSign::Answered,
+            ),
+            (retry("access_token_unavailable", None), HostSign::Answered),
+            (retry("access_token_pending", None), HostSign::Answered),
             (
                 retry("too_many_requests_for_device", Some(1)),
                 HostSign::Answered,
