@@ -38,16 +38,18 @@ impl StoreShelf {
         }
     }
 
-    fn open(&self, name: &str, shared: &SharedToken) -> Result<Shelved, ShelfFailed> {
+    /// A token that does not open is as good as none, or its credential would be of no use for ever. Nodes that have other keys do not
+    /// fight over it: each looks here only when its own token is old, so it puts one here that the others cannot read once in most
+    /// of an hour at most; and whoever cannot open the credential makes no token at all.
+    fn open(&self, name: &str, shared: &SharedToken) -> Shelved {
         let opened = self.vault.open_token(name, &shared.sealed);
-        let token = opened.map_err(|error: VaultError| {
-            tracing::error!(name, %error, "a provider token cannot be read");
-            ShelfFailed
-        })?;
-        Ok(Shelved {
+        let opened = opened.inspect_err(|error: &VaultError| {
+            tracing::error!(name, %error, "a provider token cannot be read and is made anew");
+        });
+        Shelved {
             version: shared.version,
-            token,
-        })
+            token: opened.ok(),
+        }
     }
 }
 
@@ -63,7 +65,7 @@ impl TokenShelf for StoreShelf {
         let Some(shared) = shared.map_err(|error| failed(&error))? else {
             return Ok(None);
         };
-        self.open(name, &shared).map(Some)
+        Ok(Some(self.open(name, &shared)))
     }
 
     async fn put(
@@ -78,7 +80,7 @@ impl TokenShelf for StoreShelf {
         })?;
         let name_kept = TokenName::new(name);
         let shared = self.store.share_token(name_kept, instead_of, sealed).await;
-        self.open(name, &shared.map_err(|error| failed(&error))?)
+        Ok(self.open(name, &shared.map_err(|error| failed(&error))?))
     }
 
     async fn reserve(&self, name: &str) -> Result<bool, ShelfFailed> {
@@ -146,16 +148,34 @@ mod tests {
         let (one, other) = (shelf(&store, &key), shelf(&store, &key));
         assert_eq!(other.look("apns/a").await, Ok(None));
         let put = one.put("apns/a", None, token("secret")).await.unwrap();
-        assert_eq!(put.token, token("secret"));
+        assert_eq!(put.token, Some(token("secret")));
         assert_eq!(other.look("apns/a").await, Ok(Some(put.clone())));
         let late = other.put("apns/a", None, token("late")).await.unwrap();
         assert_eq!(late, put);
         let kept = store.shared_token(TokenName::new("apns/a")).await.unwrap();
         let kept = kept.unwrap().sealed.as_bytes().to_vec();
         assert!(!kept.windows(6).any(|bytes| bytes == b"secret"));
-        // Moved under another name, or under another master key, it does not open.
-        let stranger = shelf(&store, &MasterKey::random());
-        assert_eq!(stranger.look("apns/a").await, Err(ShelfFailed));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_does_not_open_is_replaced() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let (one, other) = (
+            shelf(&store, &MasterKey::random()),
+            shelf(&store, &MasterKey::random()),
+        );
+        let sealed = one.put("apns/a", None, token("secret")).await.unwrap();
+        let found = other.look("apns/a").await.unwrap().unwrap();
+        assert_eq!((found.version, found.token), (sealed.version, None));
+        // Who does not know that it is there is told so, and gets nothing of it.
+        let put = other.put("apns/a", None, token("blind")).await.unwrap();
+        assert_eq!((put.version, put.token), (sealed.version, None));
+        let mine = Some(token("mine"));
+        let put = other
+            .put("apns/a", Some(sealed.version), token("mine"))
+            .await;
+        assert_eq!(put.unwrap().token, mine);
+        assert_eq!(other.look("apns/a").await.unwrap().unwrap().token, mine);
     }
 
     #[tokio::test]

@@ -35,11 +35,11 @@ impl fmt::Debug for Token {
 pub struct Shelved {
     /// Another one for each token of the same name.
     pub version: i64,
-    /// The token.
-    pub token: Token,
+    /// The token; `None` where it cannot be read, and is to be replaced.
+    pub token: Option<Token>,
 }
 
-/// The shelf cannot be reached, or what is on it cannot be read.
+/// The shelf cannot be reached, or nothing can be put on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tokens that the nodes share cannot be reached")]
 pub struct ShelfFailed;
@@ -91,7 +91,7 @@ impl TokenShelf for OwnShelf {
         }
         let fresh = Shelved {
             version: instead_of.unwrap_or(0) + 1,
-            token,
+            token: Some(token),
         };
         shelf.insert(name.into(), fresh.clone());
         Ok(fresh)

@@ -141,13 +141,15 @@ impl ProviderTokens {
         let there = self.shelf.look(&self.name).await?;
         let version = there.as_ref().map(|there| there.version);
         let shared = there
-            .and_then(|there| ProviderToken::of(&there.token))
+            .and_then(|there| ProviderToken::of(&there.token?))
             .filter(&fits);
         let token = match shared {
             Some(token) => token,
             None => {
                 let put = self.shelf.put(&self.name, version, self.mint()?);
-                ProviderToken::of(&put.await?.token).ok_or(NoToken::Shelf)?
+                let put = put.await?.token;
+                put.and_then(|token| ProviderToken::of(&token))
+                    .ok_or(NoToken::Shelf)?
             }
         };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
@@ -342,6 +344,53 @@ mod tests {
         }
 
         async fn give_up(&self, _: &str) {}
+    }
+
+    /// Has tokens that this node cannot read.
+    #[derive(Debug, Default)]
+    struct SealedShelf(OwnShelf);
+
+    #[async_trait]
+    impl TokenShelf for SealedShelf {
+        async fn look(&self, name: &str) -> Result<Option<Shelved>, ShelfFailed> {
+            let there = self.0.look(name).await?;
+            Ok(there.map(|there| Shelved {
+                token: None,
+                ..there
+            }))
+        }
+
+        async fn put(
+            &self,
+            name: &str,
+            instead_of: Option<i64>,
+            token: Token,
+        ) -> Result<Shelved, ShelfFailed> {
+            self.0.put(name, instead_of, token).await
+        }
+
+        async fn reserve(&self, _: &str) -> Result<bool, ShelfFailed> {
+            Ok(true)
+        }
+
+        async fn give_up(&self, _: &str) {}
+    }
+
+    #[tokio::test]
+    async fn a_shared_token_that_cannot_be_read_is_made_anew_once() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+        let (credential, shelf) = (credential(), Arc::<SealedShelf>::default());
+        let node = || {
+            let (credential, clock) = (Arc::clone(&credential), Arc::clone(&clock));
+            ProviderTokens::new(credential, clock, Arc::clone(&shelf) as _)
+        };
+        let (before, after) = (node(), node());
+        let unreadable = before.current().await.unwrap();
+        let own = after.current().await.unwrap();
+        assert_ne!(own.header, unreadable.header);
+        clock.advance(49 * MINUTE);
+        assert_eq!(after.current().await.unwrap().header, own.header);
+        assert_eq!(before.current().await.unwrap().header, unreadable.header);
     }
 
     #[tokio::test]

@@ -191,7 +191,8 @@ impl AccessTokens {
         let version = there.map(|there| there.version);
         let put = self.shelf.put(&self.name, version, self.fetch().await?);
         let shelved = put.await.map_err(|_| out_of_reach())?;
-        AccessToken::of(&shelved.token).ok_or_else(|| Outcome::retry("token_malformed"))
+        let token = shelved.token.ok_or_else(out_of_reach)?;
+        AccessToken::of(&token).ok_or_else(|| Outcome::retry("token_malformed"))
     }
 
     async fn look(&self) -> Result<Option<Shelved>, Outcome> {
@@ -204,7 +205,7 @@ impl AccessTokens {
         there: Option<&Shelved>,
         refused: Option<&AccessToken>,
     ) -> Option<AccessToken> {
-        let token = AccessToken::of(&there?.token)?;
+        let token = AccessToken::of(there?.token.as_ref()?)?;
         let is_refused = refused.is_some_and(|refused| refused.header == token.header);
         (self.clock.now() < token.renew_at && !is_refused).then_some(token)
     }
