@@ -215,6 +215,7 @@ fn what_is_no_time_to_live_in_the_gateways_own_terms_is_refused() {
         json!("60 s"),
         json!("2419200.001s"),
         json!("99999999999999999999s"),
+        json!("{{n}}s"),
     ] {
         let refused = request(&json!({"fcm": {"android": {"ttl": bad}}})).unwrap_err();
         assert!(refused.starts_with("`fcm.android.ttl`: "), "{refused}");
