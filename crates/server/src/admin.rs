@@ -17,6 +17,7 @@ pub mod instances;
 pub mod links;
 pub mod publishes;
 pub mod secret_keys;
+mod strangers;
 pub mod tokens;
 pub mod users;
 pub mod webhooks;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use delivery::instances::Instances;
 use delivery::runner::Runner;
+use delivery::together::Together;
 use delivery::vault::Vault;
 use domain::clock::{Clock, Timestamp};
 use domain::instance::InstanceId;
@@ -36,11 +38,7 @@ use store::{Store, StoreError};
 use actor::{Actor, Deed};
 use error::AdminError;
 use insights::devices::Counts;
-use tokens::Failures;
-use tokio::sync::Semaphore;
-
-/// How many who have proved nothing yet are looked up at once. Whatever they send, the rest of the store is for others.
-const LOOKUPS_AT_ONCE_MAX: usize = 2;
+use strangers::Strangers;
 
 /// What managing needs. Cheap to clone.
 #[derive(Clone)]
@@ -50,8 +48,9 @@ pub struct Admin {
     pub(crate) instances: Arc<Instances>,
     pub(crate) runner: Runner,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) failures: Arc<Failures>,
-    lookups: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+    /// Whether anybody can sign in, which anybody may ask.
+    anybody: Arc<Together<Result<bool, Arc<StoreError>>>>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -70,8 +69,8 @@ impl Admin {
             instances,
             runner,
             clock,
-            failures: Arc::default(),
-            lookups: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE_MAX)),
+            strangers: Arc::default(),
+            anybody: Arc::default(),
             counts: Arc::default(),
         }
     }
@@ -79,16 +78,6 @@ impl Admin {
     /// Where everything is kept.
     pub fn store(&self) -> &dyn Store {
         &*self.store
-    }
-
-    /// Asks the store for somebody who has proved nothing yet, when it is their turn.
-    async fn for_a_stranger<T>(
-        &self,
-        look: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        // Nobody closes it.
-        let _place = self.lookups.acquire().await;
-        look.await
     }
 
     /// What seals secrets.

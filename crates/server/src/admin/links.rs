@@ -5,6 +5,7 @@
 //! it. Who revokes it is who comes in, so it works once, on whichever node; an admin token whose text nobody ever sees takes its
 //! place, and the session is that token's: listed under the link's name, revocable, and over after [`SIGNED_IN_LIFE`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::admin_token::{
@@ -12,6 +13,7 @@ use domain::admin_token::{
 };
 use domain::clock::Timestamp;
 use serde::Serialize;
+use store::StoreError;
 use store::administration::{AdminTokenRecord, NewAdminToken};
 use utoipa::ToSchema;
 
@@ -58,12 +60,14 @@ fn counts(record: &AdminTokenRecord, now: Timestamp) -> bool {
 
 /// Whether there is an admin token that counts; a link that nobody has followed yet is none.
 pub async fn is_anybody(admin: &Admin) -> Result<bool, AdminError> {
-    let now = admin.now();
-    let all = admin.for_a_stranger(admin.store.admin_tokens());
-    Ok(all
-        .await?
-        .iter()
-        .any(|record| !is_link(record) && counts(record, now)))
+    let look = async || {
+        let now = admin.now();
+        let all = admin.store.admin_tokens().await.map_err(Arc::new)?;
+        let lets_in = |record: &AdminTokenRecord| !is_link(record) && counts(record, now);
+        Ok(all.iter().any(lets_in))
+    };
+    let is_anybody = admin.anybody.ask(look).await;
+    Ok(is_anybody.map_err(|error| StoreError::shared(&error))?)
 }
 
 /// Makes a link to the dashboard at `public_url`.
@@ -116,16 +120,13 @@ async fn found(admin: &Admin, text: &str) -> Result<Option<AdminTokenRecord>, Ad
     };
     let now = admin.now();
     let look = admin.store.admin_token(digest);
-    let found = admin.for_a_stranger(look).await?;
-    Ok(found.filter(|record| record.token.digest == digest && counts(record, now)))
+    let counts = |record: &AdminTokenRecord| counts(record, now);
+    admin.strangers.find(digest, look, counts).await
 }
 
 /// Signs in by a code, which works once: what the session's admin token is known by.
 pub async fn redeem(admin: &Admin, text: &str) -> Result<AdminTokenDigest, AdminError> {
-    let unknown = || match admin.failures.another() {
-        true => AdminError::TooManyFailures,
-        false => AdminError::Unauthorized,
-    };
+    let unknown = || admin.strangers.refuse();
     let link = found(admin, text).await?.ok_or_else(unknown)?;
     let is_first = !is_anybody(admin).await?;
     let (id, now) = (link.id, admin.now());

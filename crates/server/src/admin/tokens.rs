@@ -4,8 +4,6 @@
 //! request on. It is found by its digest; what a caller can learn from how long that takes is the digest of something that it
 //! knows already. When a token was used is written down once a minute at most.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use domain::admin_token::{AdminToken, AdminTokenName, Reach, Scope};
@@ -14,7 +12,6 @@ use serde::Serialize;
 use store::administration::{
     ADMIN_TOKENS_MAX, AdminTokenId, AdminTokenRecord, NewAdminToken, NewAuditEntry,
 };
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -24,10 +21,6 @@ use super::error::AdminError;
 
 /// How exactly it is known when a token was used last.
 const USED_WITHIN: Duration = Duration::from_secs(60);
-/// How many wrong tokens are told apart from any other trouble within [`FAILURES_WITHIN`]; more are only told to wait. A
-/// right token is never made to wait, so nobody can lock others out.
-const FAILURES_MAX: u32 = 30;
-const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 
 /// An admin token, without the token.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -97,50 +90,19 @@ impl Token {
     }
 }
 
-/// How many wrong tokens came of late.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(Mutex<Option<(Instant, u32)>>);
-
-impl Failures {
-    /// Counts one more. Whether there are too many.
-    pub(super) fn another(&self) -> bool {
-        let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = match *state {
-            Some((since, count)) if now.duration_since(since) < FAILURES_WITHIN => {
-                *state = Some((since, count.saturating_add(1)));
-                count + 1
-            }
-            _ => {
-                *state = Some((now, 1));
-                1
-            }
-        };
-        count > FAILURES_MAX
-    }
-}
-
 /// Who shows this token, if it counts now.
 pub async fn recognise(admin: &Admin, text: &str) -> Result<Access, AdminError> {
     let now = admin.now();
-    let known = match AdminToken::parse(text) {
+    let counts = |record: &AdminTokenRecord| record.token.expires_at.is_none_or(|end| now < end);
+    let record = match AdminToken::parse(text) {
         Ok(token) => {
             let digest = token.digest();
             let look = admin.store.admin_token(digest);
-            let found = admin.for_a_stranger(look).await?;
-            // The store compared them byte by byte; this does not let on where they differ.
-            found.filter(|record| record.token.digest == digest)
+            admin.strangers.find(digest, look, counts).await?
         }
         Err(_) => None,
     };
-    let record = known.filter(|record| record.token.expires_at.is_none_or(|end| now < end));
-    let Some(record) = record else {
-        return Err(if admin.failures.another() {
-            AdminError::TooManyFailures
-        } else {
-            AdminError::Unauthorized
-        });
-    };
+    let record = record.ok_or_else(|| admin.strangers.refuse())?;
     let is_news = |used: Timestamp| now.since(used) >= USED_WITHIN;
     if record.used_at.is_none_or(is_news)
         && let Err(error) = admin.store.touch_admin_token(record.id, now).await

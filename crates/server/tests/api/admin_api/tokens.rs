@@ -164,6 +164,7 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
 #[tokio::test]
 async fn a_confined_token_makes_no_others() {
     let server = Server::start().await;
+    // Nobody has shown it here before.
     let instance = server.instance().await;
     let confined = token_with(&server, for_one(instance.id, Right::Write)).await;
     let body = json!({"name": "more"});
