@@ -38,7 +38,10 @@ use store::{Store, StoreError};
 use actor::{Actor, Deed};
 use error::AdminError;
 use insights::devices::Counts;
+use opentelemetry::Context;
+use opentelemetry::trace::FutureExt as _;
 use strangers::Strangers;
+use tokio_util::task::TaskTracker;
 
 /// What managing needs. Cheap to clone.
 #[derive(Clone)]
@@ -52,16 +55,18 @@ pub struct Admin {
     /// Whether anybody can sign in, which anybody may ask.
     anybody: Arc<Together<Result<bool, Arc<StoreError>>>>,
     pub(crate) counts: Arc<Counts>,
+    tasks: TaskTracker,
 }
 
 impl Admin {
-    /// On what a server, or the command line, has put together.
+    /// On what a server, or the command line, has put together. Whoever stops waits for `tasks`.
     pub fn new(
         store: Arc<dyn Store>,
         vault: Vault,
         instances: Arc<Instances>,
         runner: Runner,
         clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
     ) -> Self {
         Self {
             store,
@@ -72,6 +77,7 @@ impl Admin {
             strangers: Arc::default(),
             anybody: Arc::default(),
             counts: Arc::default(),
+            tasks,
         }
     }
 
@@ -97,14 +103,42 @@ impl Admin {
     }
 
     /// Makes a change and writes down who made it, and whether it was made. That it is begun is written before anything else,
-    /// so that there is no change without an entry, whatever happens in between.
-    pub async fn audited<T>(
+    /// so that there is no change without an entry, whatever happens in between; and how it ended, though whoever asked for it
+    /// has gone away by then.
+    pub async fn audited<T, F>(
         &self,
         actor: &Actor,
         deed: Deed,
-        change: impl Future<Output = Result<T, AdminError>>,
-    ) -> Result<T, AdminError> {
-        audited(&*self.store, self.now(), actor, deed, change).await
+        change: impl FnOnce(Self) -> F + Send + 'static,
+    ) -> Result<T, AdminError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, AdminError>> + Send + 'static,
+    {
+        let (admin, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move {
+            let change = change(admin.clone());
+            audited(&*admin.store, admin.now(), &actor, deed, change).await
+        })
+        .await
+    }
+
+    /// Does something that must not be left half done: to its end, whatever becomes of the request that it is done for. A
+    /// server that stops waits for it.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        // What is accepted here is followed under the request's span.
+        let work = work.with_context(Context::current());
+        match self.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is being taken down, and whoever waits here with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }
 

@@ -156,16 +156,15 @@ impl App {
         config.delivery.spans = traces.spans();
         let (instances, runner) = deliver(&config, &store, &vault, &gateways, &clock).await?;
         let scheme = config.scheme();
-        let public_url = config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("{scheme}://{local_addr}"));
+        let own_url = || format!("{scheme}://{local_addr}");
+        let public_url = config.public_url.clone().unwrap_or_else(own_url);
         let admin = Admin::new(
             Arc::clone(&store),
             vault.clone(),
             Arc::clone(&instances),
             runner.clone(),
             Arc::clone(&clock),
+            tasks.clone(),
         );
         let shared = Arc::new(Shared {
             store,

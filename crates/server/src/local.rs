@@ -15,6 +15,7 @@ use http::Method;
 use serde_json::Value;
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
 use crate::app::{self, StartError};
@@ -27,6 +28,7 @@ use crate::traces::Traces;
 pub struct Local {
     router: api::Local,
     store: Arc<dyn Store>,
+    tasks: TaskTracker,
 }
 
 impl Local {
@@ -52,12 +54,14 @@ impl Local {
             Arc::clone(&instances),
             Arc::clone(&clock),
         );
+        let tasks = TaskTracker::new();
         let admin = Admin::new(
             Arc::clone(&store),
             vault,
             Arc::clone(&instances),
             runner.clone(),
             Arc::clone(&clock),
+            tasks.clone(),
         );
         let shared = Shared {
             store: Arc::clone(&store),
@@ -85,7 +89,11 @@ impl Local {
         let router = api::Local::new(Api {
             shared: Arc::new(shared),
         });
-        Ok(Self { router, store })
+        Ok(Self {
+            router,
+            store,
+            tasks,
+        })
     }
 
     /// Makes a call of the admin API: its path behind `/admin_api/v1`. The status and the body of the answer.
@@ -101,6 +109,8 @@ impl Local {
 
     /// Finishes what was begun and lets go of the database.
     pub async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
         self.store.close().await;
     }
 }

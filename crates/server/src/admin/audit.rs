@@ -31,7 +31,7 @@ pub struct Entry {
     pub subject: Option<String>,
     /// To which user; a pseudonym once the user was forgotten.
     pub user: Option<String>,
-    /// `done`, `failed`, or `begun` if the server ended in the middle of it.
+    /// `done`, `failed`, or `begun` while it goes on; it stays so if the server ended meanwhile, or its database did not take the end.
     pub outcome: &'static str,
     /// Why it failed.
     pub reason: Option<String>,

@@ -70,7 +70,8 @@ pub async fn set(
     let new = admin.vault.new_credential(instance, given, admin.now())?;
     let platform = given.platform();
     let deed = Deed::new("credential.set").at(instance).on(platform);
-    let set = async { Ok(admin.store.set_credential(instance, new).await?) };
+    let set =
+        move |admin: Admin| async move { Ok(admin.store.set_credential(instance, new).await?) };
     admin.audited(actor, deed, set).await?;
     Ok(CredentialSet {
         instance: instance.to_string(),
@@ -106,7 +107,7 @@ pub async fn check(
     let missing = || AdminError::NotFound { what: "credential" };
     let nobody = probe::nobody(platform).ok_or_else(missing)?;
     let deed = Deed::new("credential.check").at(instance).on(platform);
-    let check = async {
+    let check = move |admin: Admin| async move {
         let opened = admin.instances.get(instance).await?;
         let opened = opened.ok_or(AdminError::InstanceNotFound)?;
         let payloads = super::devices::greeting()?;

@@ -159,7 +159,7 @@ pub async fn test(
     payloads: Option<Payloads>,
 ) -> Result<Tested, AdminError> {
     let deed = Deed::new("device.test").at(instance).on(id);
-    let test = async {
+    let test = move |admin: Admin| async move {
         let recipient = admin.store.recipient(instance, id).await?.ok_or(UNKNOWN)?;
         let opened = admin.instances.get(instance).await?;
         let opened = opened.ok_or(AdminError::InstanceNotFound)?;
@@ -221,23 +221,22 @@ pub async fn unbind(
     id: DeviceId,
 ) -> Result<Option<UserId>, AdminError> {
     let deed = Deed::new("device.unbind").at(instance).on(id);
-    let unbind = async {
+    let unbind = move |admin: Admin| async move {
         match admin.store.unbind_device(instance, id).await? {
-            Unbound::From(user) => Ok(Some(user)),
+            Unbound::From(user) => {
+                admin.runner.trail().note(instance, |now| Trace {
+                    device: Some(id),
+                    user: Some(user.clone()),
+                    detail: BY_HAND.to_owned(),
+                    ..Trace::new(now, TraceKind::Unbound)
+                });
+                Ok(Some(user))
+            }
             Unbound::Nobodys => Ok(None),
             Unbound::UnknownDevice => Err(UNKNOWN),
         }
     };
-    let user = admin.audited(actor, deed, unbind).await?;
-    if let Some(user) = &user {
-        admin.runner.trail().note(instance, |now| Trace {
-            device: Some(id),
-            user: Some(user.clone()),
-            detail: BY_HAND.to_owned(),
-            ..Trace::new(now, TraceKind::Unbound)
-        });
-    }
-    Ok(user)
+    admin.audited(actor, deed, unbind).await
 }
 
 /// Deletes a device, its subscriptions and what waits to be sent to it.
@@ -248,18 +247,16 @@ pub async fn delete(
     id: DeviceId,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("device.delete").at(instance).on(id);
-    let delete = async {
-        if admin.store.delete_device(instance, id).await? {
-            Ok(())
-        } else {
-            Err(UNKNOWN)
+    let delete = move |admin: Admin| async move {
+        if !admin.store.delete_device(instance, id).await? {
+            return Err(UNKNOWN);
         }
+        admin.runner.trail().note(instance, |now| Trace {
+            device: Some(id),
+            detail: BY_HAND.to_owned(),
+            ..Trace::new(now, TraceKind::Removed)
+        });
+        Ok(())
     };
-    admin.audited(actor, deed, delete).await?;
-    admin.runner.trail().note(instance, |now| Trace {
-        device: Some(id),
-        detail: BY_HAND.to_owned(),
-        ..Trace::new(now, TraceKind::Removed)
-    });
-    Ok(())
+    admin.audited(actor, deed, delete).await
 }

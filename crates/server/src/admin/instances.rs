@@ -84,7 +84,7 @@ pub async fn create(admin: &Admin, actor: &Actor, new: New) -> Result<Created, A
         .vault
         .new_instance(new.id, new.name, &new.secret_key, admin.now())?;
     let vapid_public_key = URL_SAFE_NO_PAD.encode(&record.vapid_public_key);
-    let create = async {
+    let create = move |admin: Admin| async move {
         let created = admin.store.create_instance(record).await;
         created.map_err(|error| match error {
             StoreError::InstanceExists => AdminError::InstanceExists(new.id),
@@ -120,7 +120,7 @@ pub async fn rename(
     name: InstanceName,
 ) -> Result<Instance, AdminError> {
     let deed = Deed::new("instance.rename").at(id).on(name.as_str());
-    let rename = async {
+    let rename = move |admin: Admin| async move {
         if admin.store.rename_instance(id, name).await? {
             Ok(())
         } else {
@@ -134,7 +134,7 @@ pub async fn rename(
 /// Deletes an instance and everything in it.
 pub async fn delete(admin: &Admin, actor: &Actor, id: InstanceId) -> Result<(), AdminError> {
     let deed = Deed::new("instance.delete").at(id);
-    let delete = async {
+    let delete = move |admin: Admin| async move {
         if admin.store.delete_instance(id).await? {
             Ok(())
         } else {
@@ -153,6 +153,6 @@ pub async fn show_payloads(
 ) -> Result<(), AdminError> {
     let deed = Deed::new("console.payloads").at(id);
     let deed = deed.on(if shows { "shown" } else { "hidden" });
-    let change = async { Ok(admin.store.show_payloads(id, shows).await?) };
+    let change = move |admin: Admin| async move { Ok(admin.store.show_payloads(id, shows).await?) };
     admin.audited(actor, deed, change).await
 }

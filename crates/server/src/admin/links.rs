@@ -129,6 +129,17 @@ pub async fn redeem(admin: &Admin, text: &str) -> Result<AdminTokenDigest, Admin
     let unknown = || admin.strangers.refuse();
     let link = found(admin, text).await?.ok_or_else(unknown)?;
     let is_first = !is_anybody(admin).await?;
+    let own = admin.clone();
+    let by_link = admin.to_the_end(async move { replace(&own, link, is_first).await });
+    by_link.await?.ok_or_else(unknown)
+}
+
+/// Puts a session's token in the place of a link; none if somebody else has used the link meanwhile.
+async fn replace(
+    admin: &Admin,
+    link: AdminTokenRecord,
+    is_first: bool,
+) -> Result<Option<AdminTokenDigest>, AdminError> {
     let (id, now) = (link.id, admin.now());
     let actor = Actor::Session {
         token: id.0,
@@ -137,7 +148,7 @@ pub async fn redeem(admin: &Admin, text: &str) -> Result<AdminTokenDigest, Admin
     let used = Deed::new("sign_in_link.use").on(&link.token.hint);
     let used = used.entry(&actor, now);
     if !admin.store.revoke_admin_token(id, used).await? {
-        return Err(unknown());
+        return Ok(None);
     }
     if is_first {
         // What other nodes printed at their first start would be spare keys.
@@ -154,7 +165,7 @@ pub async fn redeem(admin: &Admin, text: &str) -> Result<AdminTokenDigest, Admin
     let deed = Deed::new("admin_token.create").on(BY_LINK_HINT);
     let by = add(admin, token, deed.entry(&actor, now)).await?;
     tracing::info!(%actor, token = by.0, "signed in by a link");
-    Ok(digest)
+    Ok(Some(digest))
 }
 
 /// Removes, of links and of what took their places, those that are `wanted`, so that they take no room.

@@ -50,7 +50,7 @@ pub async fn publish_once(
 ) -> Result<PublishId, AdminError> {
     let kind = request.audience.kind().as_str();
     let deed = Deed::new("publish.create").at(instance).on(kind);
-    let publish = async {
+    let publish = move |admin: Admin| async move {
         let opened = admin.instances.get(instance).await?;
         let opened = opened.ok_or(AdminError::InstanceNotFound)?;
         let taken = admin.runner.publish(&opened, request, idempotency).await?;
@@ -67,7 +67,7 @@ pub async fn cancel(
     id: PublishId,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("publish.cancel").at(instance).on(id);
-    let cancel = async {
+    let cancel = move |admin: Admin| async move {
         let cancelled = admin.store.cancel_publish(instance, id, admin.now());
         match cancelled.await? {
             Cancelled::Done => Ok(()),
@@ -89,7 +89,7 @@ pub async fn replay(
 ) -> Result<PublishId, AdminError> {
     let deed = Deed::new("publish.replay").at(instance).on(of);
     let conflict = |why: &str| Err(AdminError::Conflict(why.into()));
-    let replay = async {
+    let replay = move |admin: Admin| async move {
         match admin.runner.replay(instance, of, None).await? {
             Replay::Taken(taken) => id_of(taken).ok_or(UNKNOWN),
             Replay::Unfinished => conflict(

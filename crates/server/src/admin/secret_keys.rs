@@ -54,7 +54,8 @@ pub async fn add(
 ) -> Result<Added, AdminError> {
     let new = admin.vault.new_secret_key(instance, &key, admin.now())?;
     let deed = Deed::new("secret_key.add").at(instance).on(&new.hint);
-    let add = async { Ok(admin.store.add_secret_key(instance, new).await?) };
+    let add =
+        move |admin: Admin| async move { Ok(admin.store.add_secret_key(instance, new).await?) };
     let SecretKeyId(number) = admin.audited(actor, deed, add).await?;
     Ok(Added {
         number,
@@ -76,7 +77,7 @@ pub async fn revoke(
     key: SecretKeyId,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("secret_key.revoke").at(instance).on(key.0);
-    let revoke = async {
+    let revoke = move |admin: Admin| async move {
         let record = admin.record(instance).await?;
         if admin.store.revoke_secret_key(instance, key).await? {
             return Ok(());

@@ -193,7 +193,8 @@ pub async fn delete(
     user: UserId,
 ) -> Result<Deleted, AdminError> {
     let deed = Deed::new("user.delete").at(instance).to(user.clone());
-    let delete = async { Ok(admin.store.delete_user(instance, user).await?) };
+    let delete =
+        move |admin: Admin| async move { Ok(admin.store.delete_user(instance, user).await?) };
     let devices_deleted = admin.audited(actor, deed, delete).await?;
     Ok(Deleted { devices_deleted })
 }
@@ -210,7 +211,7 @@ pub async fn forget(
     let pseudonym = UserId::parse(format!("forgotten-{}", PublishId::random().uuid()))
         .map_err(|error| AdminError::field("user", error))?;
     let deed = Deed::new("user.forget").at(instance).to(pseudonym.clone());
-    let forget = async {
+    let forget = move |admin: Admin| async move {
         let mut removed = Forgotten::default();
         let mut remaining = Traces::default();
         for _ in 0..ROUNDS_MAX {
@@ -218,7 +219,7 @@ pub async fn forget(
                 .store
                 .forget_user(instance, user.clone(), pseudonym.clone());
             removed.add(round.await?);
-            remaining = traces(admin, instance, &user).await?;
+            remaining = traces(&admin, instance, &user).await?;
             if remaining.is_nothing() {
                 break;
             }

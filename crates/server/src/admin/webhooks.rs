@@ -221,7 +221,7 @@ pub async fn add(
     let sealed = admin.vault.seal_webhook_secret(instance, id, &new.secret)?;
     let record = record(id, &new, sealed, admin.now());
     let deed = Deed::new("webhook.add").at(instance).on(id);
-    let add = async {
+    let add = move |admin: Admin| async move {
         if admin
             .store
             .add_webhook(instance, record, WEBHOOKS_MAX)
@@ -293,8 +293,8 @@ pub async fn change(
     typed: TypedChange,
 ) -> Result<Webhook, AdminError> {
     let deed = Deed::new("webhook.change").at(instance).on(id);
-    let change = async {
-        let record = one(admin, instance, id).await?;
+    let change = move |admin: Admin| async move {
+        let record = one(&admin, instance, id).await?;
         let guard = admin.instances.guard();
         let url = typed.url.as_deref().map(|text| url(text, guard));
         let events = typed.events.as_deref().map(chosen).transpose()?;
@@ -307,7 +307,7 @@ pub async fn change(
             custom_data: custom_data.unwrap_or(record.custom_data),
         };
         known(admin.store.change_webhook(instance, id, change).await?)?;
-        show(admin, instance, id).await
+        show(&admin, instance, id).await
     };
     admin.audited(actor, deed, change).await
 }
@@ -320,7 +320,8 @@ pub async fn remove(
     id: WebhookId,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("webhook.remove").at(instance).on(id);
-    let remove = async { known(admin.store.remove_webhook(instance, id).await?) };
+    let remove =
+        move |admin: Admin| async move { known(admin.store.remove_webhook(instance, id).await?) };
     admin.audited(actor, deed, remove).await
 }
 
@@ -332,7 +333,9 @@ pub async fn enable(
     id: WebhookId,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("webhook.enable").at(instance).on(id);
-    let enable = async { known(admin.store.set_webhook(instance, id, None).await?) };
+    let enable = move |admin: Admin| async move {
+        known(admin.store.set_webhook(instance, id, None).await?)
+    };
     admin.audited(actor, deed, enable).await
 }
 
@@ -348,7 +351,7 @@ pub async fn disable(
         reason: BY_HAND.into(),
     };
     let deed = Deed::new("webhook.disable").at(instance).on(id);
-    let disable = async {
+    let disable = move |admin: Admin| async move {
         known(
             admin
                 .store

@@ -211,8 +211,8 @@ pub async fn page(
     let (mut devices, mut console, mut audit) = (Vec::new(), Vec::new(), Vec::new());
     if after.is_none() {
         let deed = Deed::new("user.export").at(instance).to(user.clone());
-        let read = async {
-            let (filter, from) = (DeviceFilter::User(user.clone()), DeviceOrdinal::default());
+        let (filter, from) = (DeviceFilter::User(user.clone()), DeviceOrdinal::default());
+        let read = move |admin: Admin| async move {
             Ok(admin
                 .store
                 .list_devices(instance, filter, from, DEVICES_MAX)

@@ -126,12 +126,12 @@ pub async fn test(
     id: WebhookId,
 ) -> Result<Uuid, AdminError> {
     let deed = Deed::new("webhook.test").at(instance).on(id);
-    let test = async {
+    let test = move |admin: Admin| async move {
         let payload = WebhookEvent::Test { instance }.payload();
         if let Some(request) = admin.store.test_webhook(instance, id, payload).await? {
             return Ok(request);
         }
-        super::one(admin, instance, id).await?;
+        super::one(&admin, instance, id).await?;
         Err(AdminError::Conflict(
             "the webhook is disabled; enable it first".into(),
         ))
@@ -191,14 +191,14 @@ pub async fn replay(
     request: Uuid,
 ) -> Result<(), AdminError> {
     let deed = Deed::new("webhook.replay").at(instance).on(request);
-    let replay = async {
-        enabled(admin, instance, webhook).await?;
+    let replay = move |admin: Admin| async move {
+        enabled(&admin, instance, webhook).await?;
         let now = admin.now();
         let replayed = admin.store.replay_request(instance, webhook, request, now);
         if replayed.await? {
             return Ok(());
         }
-        one(admin, instance, webhook, request).await?;
+        one(&admin, instance, webhook, request).await?;
         Err(AdminError::Conflict("the delivery is on its way".into()))
     };
     admin.audited(actor, deed, replay).await
@@ -213,8 +213,8 @@ pub async fn replay_failed(
     webhook: WebhookId,
 ) -> Result<Replayed, AdminError> {
     let deed = Deed::new("webhook.replay_failed").at(instance).on(webhook);
-    let replay = async {
-        enabled(admin, instance, webhook).await?;
+    let replay = move |admin: Admin| async move {
+        enabled(&admin, instance, webhook).await?;
         let state = Some(RequestState::Failed);
         let limit = REPLAYED_MAX + 1;
         let found = admin

@@ -3,12 +3,18 @@
 use std::collections::BTreeSet;
 
 use domain::admin_token::Right;
+use domain::instance::InstanceName;
+use futures_util::poll;
 use http::Method;
 use serde_json::{Value, json};
+use server::admin::actor::Actor;
+use server::admin::instances;
+use store::administration::{AuditFilter, AuditOutcome};
 
 use super::scopes::concrete;
 use super::{call, for_one, full, read, token_with};
 use crate::support::Server;
+use crate::webhooks::receiver::until;
 
 async fn newest(server: &Server, root: &str) -> Value {
     let page = read(server, root, "/audit-log?limit=1").await.ok().json();
@@ -134,6 +140,31 @@ async fn the_log_of_an_instance_is_for_those_who_may_look_at_it() {
         actors,
         BTreeSet::from(["\"command_line\"".to_owned(), "\"token\"".to_owned()])
     );
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_keep_from_the_log_how_it_ended() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let name = InstanceName::parse("renamed").unwrap();
+    let mut asked = Box::pin(instances::rename(
+        server.app.admin(),
+        &Actor::CommandLine,
+        instance.id,
+        name,
+    ));
+    assert!(poll!(&mut asked).is_pending());
+    drop(asked);
+    until("the entry says how it ended", async || {
+        let filter = AuditFilter::default();
+        let log = server.app.store().audit_page(filter, None, 1).await;
+        let newest = log.unwrap().pop()?;
+        assert_eq!(newest.entry.action, "instance.rename");
+        (newest.outcome == AuditOutcome::Done).then_some(())
+    })
+    .await;
+    let record = server.app.store().instance(instance.id).await.unwrap();
+    assert_eq!(record.unwrap().name.as_str(), "renamed");
 }
 
 #[tokio::test]
