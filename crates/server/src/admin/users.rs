@@ -5,6 +5,7 @@
 
 pub mod export;
 
+use domain::beams_token::{self, BEAMS_TOKEN_LIFE};
 use domain::device::DeviceOrdinal;
 use domain::instance::InstanceId;
 use domain::publish::PublishId;
@@ -183,6 +184,27 @@ pub async fn show(
         user: id,
         devices: page.devices,
     })
+}
+
+/// Signs a Beams token for a user, as an app's backend does for somebody it has logged in.
+pub async fn beams_token(
+    admin: &Admin,
+    actor: &Actor,
+    instance: InstanceId,
+    user: UserId,
+) -> Result<String, AdminError> {
+    let deed = Deed::new("beams_token.create")
+        .at(instance)
+        .to(user.clone());
+    let sign = move |admin: Admin| async move {
+        let opened = admin.instances.get(instance).await?;
+        let opened = opened.ok_or(AdminError::InstanceNotFound)?;
+        let missing = AdminError::NotFound { what: "secret key" };
+        let key = opened.secret_keys().last().ok_or(missing)?;
+        beams_token::sign(&instance, key, &user, admin.now().after(BEAMS_TOKEN_LIFE))
+            .map_err(|error| AdminError::Seal(error.to_string()))
+    };
+    admin.audited(actor, deed, sign).await
 }
 
 /// Deletes a user's devices. One who has none is deleted already.

@@ -5,7 +5,6 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use domain::beams_token::{self, BEAMS_TOKEN_LIFE};
 use domain::instance::InstanceId;
 use domain::publish::{AudienceKind, PublishRequest};
 use domain::user::UserId;
@@ -20,7 +19,7 @@ use super::instances::sentence;
 use super::layout::{self, Width};
 use super::posted::Posted;
 use super::room::{Hall, Room};
-use crate::admin::{instances, publishes};
+use crate::admin::{instances, publishes, users};
 use crate::http::Api;
 use crate::http::extract::{json as answer, query_value};
 
@@ -64,10 +63,7 @@ pub(super) async fn token(
     Posted { room, form }: Posted,
 ) -> Result<Response, PageError> {
     let user = user(&form)?;
-    let keys = room.instance().secret_keys();
-    let key = keys.last().ok_or(PageError::Internal)?;
-    let token = beams_token::sign(&room.id(), key, &user, api.now().after(BEAMS_TOKEN_LIFE))
-        .map_err(|_| PageError::Internal)?;
+    let token = users::beams_token(api.admin(), room.actor(), room.id(), user).await?;
     Ok(answer(&json!({"token": token})))
 }
 

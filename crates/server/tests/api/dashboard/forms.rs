@@ -1,6 +1,7 @@
 //! Forms are believed only from our own pages, and change only what the visitor may change.
 
 use domain::admin_token::Right;
+use store::administration::{AuditEntry, AuditFilter};
 
 use super::browser::{Browser, admin_token, form_token};
 use crate::support::{Instance, Server};
@@ -201,6 +202,52 @@ async fn another_instance_is_as_good_as_none() {
 }
 
 #[tokio::test]
+async fn every_form_that_changes_something_is_written_down() {
+    let server = Server::start().await;
+    let browser = Browser::signed_in(&server).await;
+    let page = browser.get("/").await.ok();
+    let (template, device) = stage(&server).await;
+    let count = deeds(&template, &device).len();
+    for at in 0..count {
+        // Each on an instance of its own: one of them deletes it.
+        let (instance, device) = stage(&server).await;
+        let (path, fields) = deeds(&instance, &device).swap_remove(at);
+        if path.ends_with("/settings/credentials") {
+            // What is no credential is refused before anything is tried.
+            continue;
+        }
+        let before = newest(&server).await;
+        let reply = browser.submit(&page, &path, &borrowed(&fields)).await;
+        let entry = newest(&server).await;
+        assert_ne!(entry.id, before.id, "{path}: {}", reply.status);
+        assert_eq!(entry.entry.actor, "session", "{path}");
+        if path != "/instances" {
+            assert_eq!(entry.entry.instance, Some(instance.id), "{path}");
+        }
+        if path.ends_with("/try/token") {
+            assert_eq!(entry.entry.action, "beams_token.create");
+            assert!(
+                entry
+                    .entry
+                    .user
+                    .is_some_and(|user| user.as_str() == "alice")
+            );
+        }
+    }
+}
+
+async fn newest(server: &Server) -> AuditEntry {
+    let filter = AuditFilter::default();
+    let mut log = server
+        .app
+        .store()
+        .audit_page(filter, None, 1)
+        .await
+        .unwrap();
+    log.remove(0)
+}
+
+#[tokio::test]
 async fn an_instance_goes_only_by_its_name() {
     let server = Server::start().await;
     let instance = server.instance().await;
@@ -312,13 +359,7 @@ async fn what_is_in_force_is_shown() {
     }
     let payloads = format!("/i/{}/console/payloads", instance.id);
     browser.submit(&page, &payloads, &[("show", "yes")]).await;
-    let filter = store::administration::AuditFilter::default();
-    let log = server
-        .app
-        .store()
-        .audit_page(filter, None, 1)
-        .await
-        .unwrap();
-    assert_eq!(log[0].entry.action, "console.payloads");
-    assert_eq!(log[0].entry.subject.as_deref(), Some("shown"));
+    let log = newest(&server).await;
+    assert_eq!(log.entry.action, "console.payloads");
+    assert_eq!(log.entry.subject.as_deref(), Some("shown"));
 }
