@@ -54,6 +54,7 @@ pub(crate) use local::Local;
 pub(crate) use metrics::recorder;
 pub(crate) use openapi::description;
 pub(crate) use origin::{Origin, Peer};
+pub(crate) use publish_api::admit as admit_publish;
 pub(crate) use router::{operations, router};
 
 /// What the handlers work with. Cheap to clone.

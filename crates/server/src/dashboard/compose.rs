@@ -19,8 +19,8 @@ use super::layout::{self, Tab};
 use super::posted::Posted;
 use super::room::Room;
 use crate::admin::publishes;
-use crate::http::Api;
 use crate::http::extract::query_value;
+use crate::http::{Api, admit_publish};
 
 /// The most users or interests that one publish names here: as many as Beams allows interests.
 const NAMES_MAX: usize = 100;
@@ -190,6 +190,7 @@ pub(super) async fn submit(
         return refuse(&sentence(&error));
     }
     if form.get("step") == Some("send") {
+        admit_publish(&api, room.id())?;
         let once = once(&form, &draft, &body);
         let is_later = request.send_at.is_some_and(|at| at > api.now());
         let sent = publishes::publish_once(api.admin(), room.actor(), room.id(), request, once);

@@ -23,6 +23,8 @@ pub(super) enum PageError {
     Input(String),
     /// What was asked for does not fit the state of things.
     Conflict(String),
+    /// More is sent than may be; in how many seconds there is room again.
+    TooOften(u64),
     /// Try again.
     Busy,
     /// The store is in trouble; its log has more.
@@ -60,6 +62,11 @@ impl PageError {
             ),
             Self::Input(text) => (StatusCode::UNPROCESSABLE_ENTITY, "That does not work", text),
             Self::Conflict(text) => (StatusCode::CONFLICT, "Not now", text),
+            Self::TooOften(secs) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too fast",
+                format!("This instance publishes as often as it may. Nothing was sent; try again in {secs} s."),
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Busy",
@@ -118,6 +125,7 @@ impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::InstanceNotFound => Self::NotFound("instance"),
+            ApiError::TooOften(too_often) => Self::TooOften(too_often.retry_after_secs()),
             ApiError::Busy => Self::Busy,
             ApiError::Unavailable => Self::Unavailable,
             ApiError::Internal => Self::Internal,

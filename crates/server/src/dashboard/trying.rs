@@ -20,8 +20,8 @@ use super::layout::{self, Width};
 use super::posted::Posted;
 use super::room::{Hall, Room};
 use crate::admin::{instances, publishes, users};
-use crate::http::Api;
 use crate::http::extract::{json as answer, query_value};
+use crate::http::{Api, admit_publish};
 
 /// `GET /try`, with `instance` to begin with.
 pub(super) async fn show(
@@ -84,6 +84,7 @@ pub(super) async fn send(
     body[kind.as_str()] = json!([name]);
     let request = PublishRequest::parse(kind, body.to_string().as_bytes())
         .map_err(|error| PageError::Input(sentence(&error)))?;
+    admit_publish(&api, room.id())?;
     let id = publishes::publish(api.admin(), room.actor(), room.id(), request).await?;
     Ok(answer(&json!({"publishId": id.to_string()})))
 }

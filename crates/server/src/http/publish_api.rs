@@ -58,7 +58,7 @@ pub(super) fn publish_id(
 }
 
 /// Admits what sends something: a publish, or one again.
-pub(super) fn admit(api: &Api, instance: InstanceId) -> Result<(), ApiError> {
+pub(crate) fn admit(api: &Api, instance: InstanceId) -> Result<(), ApiError> {
     let admission = &api.shared.admission;
     let admitted = admission.publish(instance, api.now(), api.nodes());
     admitted.map_err(ApiError::TooOften)

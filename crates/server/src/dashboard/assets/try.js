@@ -101,6 +101,7 @@ function begin({ instance, token, send, formToken }) {
 
   async function ask(path, fields) {
     const response = await fetch(path, { method: 'POST', body: new URLSearchParams({ form_token: formToken, ...fields }) });
+    if (response.status === 429) throw new Error('This instance publishes as often as it may. Try again in a moment.');
     if (!response.ok || response.redirected) throw new Error('The server refused it. Reload the page and sign in again.');
     return response.json();
   }

@@ -13,7 +13,7 @@ use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::instances::sentence;
 use crate::dashboard::posted::Posted;
-use crate::http::Api;
+use crate::http::{Api, admit_publish};
 
 fn user(form: &Form) -> Result<UserId, PageError> {
     UserId::parse(form.raw("user").unwrap_or_default()).map_err(|_| PageError::NotFound("user"))
@@ -96,6 +96,7 @@ pub(in crate::dashboard) async fn test(
     });
     let request = PublishRequest::parse(AudienceKind::Users, body.to_string().as_bytes())
         .map_err(|error| PageError::Input(sentence(&error)))?;
+    admit_publish(&api, room.id())?;
     let id = publishes::publish(api.admin(), room.actor(), room.id(), request).await?;
     Ok(Redirect::to(&room.path(&format!("publishes/{id}?done=sent"))).into_response())
 }

@@ -7,8 +7,8 @@ use domain::publish::PublishId;
 use crate::admin::publishes;
 use crate::dashboard::error::PageError;
 use crate::dashboard::posted::Posted;
-use crate::http::Api;
 use crate::http::extract::Segments;
+use crate::http::{Api, admit_publish};
 
 /// `POST …/publishes/{publish}/cancel`
 pub(in crate::dashboard) async fn cancel(
@@ -28,6 +28,7 @@ pub(in crate::dashboard) async fn replay(
     Posted { room, .. }: Posted,
 ) -> Result<Response, PageError> {
     let id = PublishId::parse(&id).ok_or(PageError::NotFound("publish"))?;
+    admit_publish(&api, room.id())?;
     let fresh = publishes::replay(api.admin(), room.actor(), room.id(), id).await?;
     Ok(Redirect::to(&room.path(&format!("publishes/{fresh}?done=replayed"))).into_response())
 }

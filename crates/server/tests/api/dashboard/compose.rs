@@ -1,7 +1,7 @@
 //! A notification is checked, counted, and only then sent.
 
 use super::browser::Browser;
-use crate::support::Server;
+use crate::support::{Instance, Server};
 
 #[tokio::test]
 async fn a_dry_run_comes_first_and_sends_nothing() {
@@ -168,4 +168,47 @@ async fn a_publish_may_wait_for_its_time() {
     let sent = browser.submit(&page, &path, &fields).await;
     let report = browser.get(sent.header("location").unwrap()).await.ok();
     assert!(report.body.contains("It waits for its time") && report.body.contains("scheduled"));
+}
+
+#[tokio::test]
+async fn what_a_person_sends_counts_like_what_a_backend_sends() {
+    let server = Server::start_with(&[("limits.publishes_per_second_max", "1")]).await;
+    let (instance, other) = (server.instance().await, server.instance().await);
+    let browser = Browser::signed_in(&server).await;
+    let page = browser.get("/").await.ok();
+    let sends = |instance: &Instance| {
+        let base = format!("/i/{}", instance.id);
+        let unknown = "publishes/pubid-00000000-0000-4000-8000-000000000000";
+        [
+            format!("{base}/try/send"),
+            format!("{base}/people/test"),
+            format!("{base}/{unknown}/replay"),
+            format!("{base}/compose"),
+        ]
+    };
+    let fields = [
+        ("user", "alice"),
+        ("names", "alice"),
+        ("title", "Hi"),
+        ("platform", "fcm"),
+        ("step", "send"),
+    ];
+    let [first, ..] = sends(&instance);
+    browser.submit(&page, &first, &fields).await.ok();
+    for path in sends(&instance) {
+        let refused = browser.submit(&page, &path, &fields).await;
+        assert_eq!(refused.status, 429, "{path}");
+        assert!(refused.body.contains("try again in 1 s"), "{path}");
+    }
+    // A dry run sends nothing, and another instance has a rate of its own.
+    let [.., compose] = sends(&instance);
+    browser.submit(&page, &compose, &fields[..4]).await.ok();
+    let [.., compose] = sends(&other);
+    let sent = browser.submit(&page, &compose, &fields).await;
+    assert_eq!(sent.status, 303);
+    let listed = server
+        .app
+        .store()
+        .list_publishes(instance.id, None, None, 10);
+    assert_eq!(listed.await.unwrap().publishes.len(), 1);
 }
