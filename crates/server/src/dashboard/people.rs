@@ -21,6 +21,7 @@ use super::components::{self, empty, number, pager, time, with_query, wrong};
 use super::error::PageError;
 use super::layout::{self, Tab};
 use super::room::Room;
+use crate::admin::users::may_begin_an_id;
 use crate::http::Api;
 use crate::http::extract::query_value;
 
@@ -75,10 +76,12 @@ async fn users(
 ) -> Result<Response, PageError> {
     let after = query_value(query, "after").and_then(|user| UserId::parse(user).ok());
     let is_first = after.is_none();
-    let mut users = api
-        .store()
-        .list_users(room.id(), search, after, ROWS + 1)
-        .await?;
+    let mut users = if may_begin_an_id(search) {
+        let found = api.store().list_users(room.id(), search, after, ROWS + 1);
+        found.await?
+    } else {
+        Vec::new()
+    };
     let more = users.len() > ROWS;
     users.truncate(ROWS);
     let here = room.path("people");

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Object;
 use super::access::{MayRead, MayWrite};
+use crate::admin::error::AdminError;
 use crate::admin::secret_keys::{self, Added, SecretKey};
 use crate::http::Api;
 use crate::http::error::ApiError;
@@ -98,8 +99,11 @@ pub(crate) async fn add(
 pub(crate) async fn revoke(
     State(api): State<Api>,
     MayWrite { actor, instance }: MayWrite,
-    Segments((_, number)): Segments<(String, i64)>,
+    Segments((_, number)): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
+    // What is no number is the number of none.
+    let unknown = |_| AdminError::NotFound { what: "secret key" };
+    let number: i64 = number.parse().map_err(unknown)?;
     secret_keys::revoke(api.admin(), &actor, instance, SecretKeyId(number)).await?;
     Ok(json(&value!({"number": number, "revoked": true})))
 }

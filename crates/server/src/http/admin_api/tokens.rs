@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::Object;
 use super::access::Full;
+use crate::admin::error::AdminError;
 use crate::admin::links::{self, Link};
 use crate::admin::tokens::{self, CreatedToken, New, Token};
 use crate::http::Api;
@@ -190,8 +191,13 @@ fn reach(fields: &mut Fields) -> Result<Reach, ApiError> {
 pub(crate) async fn revoke(
     State(api): State<Api>,
     Full { actor }: Full,
-    Segments(number): Segments<i64>,
+    Segments(number): Segments<String>,
 ) -> Result<Response, ApiError> {
+    // What is no number is the number of none.
+    let unknown = |_| AdminError::NotFound {
+        what: "admin token",
+    };
+    let number: i64 = number.parse().map_err(unknown)?;
     tokens::revoke(api.admin(), &actor, AdminTokenId(number)).await?;
     Ok(json(&value!({"number": number, "revoked": true})))
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::user::{InvalidUserId, USER_ID_LENGTH_MAX, UserId};
+use domain::user::{InvalidUserId, UserId};
 use http::Uri;
 use serde_json::Value;
 use store::lookup::PublishCursor;
@@ -57,7 +57,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let query = uri.query();
     let prefix = query_value(query, "prefix").unwrap_or_default();
-    if prefix.chars().count() > USER_ID_LENGTH_MAX || prefix.contains('\0') {
+    if !users::may_begin_an_id(&prefix) {
         return Err(ApiError::Query("prefix"));
     }
     let after = query_value(query, "cursor")

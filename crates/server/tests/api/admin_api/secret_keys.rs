@@ -52,6 +52,9 @@ async fn one_key_takes_over_from_another() {
         let path = format!("{keys}/{number}");
         call(&server, &root, Method::DELETE, &path, &Value::Null).await
     };
+    let none = format!("{keys}/abc");
+    let reply = call(&server, &root, Method::DELETE, &none, &Value::Null).await;
+    reply.refused(404);
     revoke(first).await.ok();
     eventually(instance.key.reveal(), false).await;
     // Neither is what it signed: with the key before, the same call binds the same user once more.

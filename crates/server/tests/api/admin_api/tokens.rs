@@ -95,6 +95,12 @@ async fn a_revoked_or_expired_token_counts_no_more() {
     delete().await.ok();
     read(&server, &revoked, "/instances").await.refused(401);
     delete().await.refused(404);
+    for none in ["abc", "99999999999999999999", "%20"] {
+        let path = format!("/admin-tokens/{none}");
+        let reply = call(&server, &root, Method::DELETE, &path, &Value::Null).await;
+        let (_, why) = reply.refused(404);
+        assert_eq!(why, "there is no such admin token");
+    }
     server.clock.advance(Duration::from_secs(3599));
     read(&server, &expiring, "/instances").await.ok();
     server.clock.advance(Duration::from_secs(1));
@@ -158,13 +164,13 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
     }
     let (error, _) = read(&server, &guess, "/instances").await.refused(429);
     assert_eq!(error, "Too many requests");
+    // Nobody has shown it here before.
     read(&server, &root, "/instances").await.ok();
 }
 
 #[tokio::test]
 async fn a_confined_token_makes_no_others() {
     let server = Server::start().await;
-    // Nobody has shown it here before.
     let instance = server.instance().await;
     let confined = token_with(&server, for_one(instance.id, Right::Write)).await;
     let body = json!({"name": "more"});

@@ -221,3 +221,27 @@ async fn the_publish_api_searches_for_who_has_the_secret_key() {
         assert_eq!(reply.status, 400, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn what_no_user_can_be_called_is_nobody() {
+    let server = Server::start().await;
+    let instance = server.instance().await;
+    let root = admin_token(&server, None, Right::Read).await;
+    let bearer = format!("Bearer {root}");
+    let headers = [("Authorization", bearer.as_str())];
+    let browser = Browser::with_token(&server, &root).await;
+    // PostgreSQL fails on the first two, if it is asked.
+    for none in ["%00", "ann%00", &"a".repeat(165)] {
+        let page = browser
+            .get(&format!("/i/{}/people?search={none}", instance.id))
+            .await
+            .ok();
+        assert!(page.body.contains("No user’s id begins with"), "{none}");
+        let path = format!(
+            "/admin_api/v1/instances/{}/users?prefix={none}",
+            instance.id
+        );
+        let reply = server.send(Method::GET, &path, &headers, "").await;
+        reply.refused(400);
+    }
+}
