@@ -41,6 +41,7 @@ use insights::devices::Counts;
 use opentelemetry::Context;
 use opentelemetry::trace::FutureExt as _;
 use strangers::Strangers;
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 /// What managing needs. Cheap to clone.
@@ -55,6 +56,8 @@ pub struct Admin {
     /// Whether anybody can sign in, which anybody may ask.
     anybody: Arc<Together<Result<bool, Arc<StoreError>>>>,
     pub(crate) counts: Arc<Counts>,
+    /// Held by whoever has the database's files written anew.
+    scrubbing: Arc<Mutex<()>>,
     tasks: TaskTracker,
 }
 
@@ -77,6 +80,7 @@ impl Admin {
             strangers: Arc::default(),
             anybody: Arc::default(),
             counts: Arc::default(),
+            scrubbing: Arc::default(),
             tasks,
         }
     }

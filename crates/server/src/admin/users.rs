@@ -5,6 +5,8 @@
 
 pub mod export;
 
+use std::sync::Arc;
+
 use domain::beams_token::{self, BEAMS_TOKEN_LIFE};
 use domain::device::DeviceOrdinal;
 use domain::instance::InstanceId;
@@ -226,7 +228,7 @@ pub async fn delete(
     Ok(Deleted { devices_deleted })
 }
 
-/// Removes every trace of a user, and looks everything through again.
+/// Removes every trace of a user, and looks everything through again. One at a time has the database scrubbed as well.
 pub async fn forget(
     admin: &Admin,
     actor: &Actor,
@@ -234,11 +236,17 @@ pub async fn forget(
     user: UserId,
     scrub: bool,
 ) -> Result<ForgottenUser, AdminError> {
+    let alone = scrub.then(|| Arc::clone(&admin.scrubbing).try_lock_owned());
+    let alone = alone.transpose().map_err(|_| {
+        let why = "the database is being scrubbed already; try again when that has ended";
+        AdminError::Conflict(why.into())
+    })?;
     // It says nothing of the user, and is another one each time.
     let pseudonym = UserId::parse(format!("forgotten-{}", PublishId::random().uuid()))
         .map_err(|error| AdminError::field("user", error))?;
     let deed = Deed::new("user.forget").at(instance).to(pseudonym.clone());
     let forget = move |admin: Admin| async move {
+        let _alone = alone;
         let mut removed = Forgotten::default();
         let mut remaining = Traces::default();
         for _ in 0..ROUNDS_MAX {

@@ -448,10 +448,24 @@ async fn remove_events(
     Ok(removed)
 }
 
-/// Cleans away the rows that were deleted or replaced. What the write-ahead log and its copies have of them is for whoever runs
-/// the server to let go of.
+/// Cleans away the rows that were deleted or replaced, however long it takes: a large table is not looked through within the
+/// time that a statement may take otherwise. What the write-ahead log and its copies have of them is for whoever runs the server
+/// to let go of.
 pub(super) async fn scrub(session: &Session) -> Result<(), Fault> {
-    session
-        .batch("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit, trail, webhook_requests, publish_webhooks")
-        .await
+    let limit: String = session
+        .known("SELECT current_setting('statement_timeout')", &[])
+        .await?;
+    // Not for a transaction alone: VACUUM runs in none.
+    session.batch("SET statement_timeout = 0").await?;
+    let done = session
+        .patiently("VACUUM devices, users, subscriptions, payloads, scheduled, lists, listed, user_tallies, failures, events, audit, trail, webhook_requests, publish_webhooks")
+        .await;
+    // Whoever has the connection next has the limit again.
+    let _: String = session
+        .known(
+            "SELECT set_config('statement_timeout', $1, false)",
+            &[&limit],
+        )
+        .await?;
+    done
 }

@@ -30,6 +30,12 @@ pub(crate) struct MayWrite {
     pub(crate) instance: InstanceId,
 }
 
+/// The same, who may have to be asked whether they may do more.
+pub(crate) struct Writer {
+    pub(crate) access: Access,
+    pub(crate) instance: InstanceId,
+}
+
 /// Somebody who may look at what belongs to no single instance.
 pub(crate) struct MayReadAll;
 
@@ -67,12 +73,21 @@ impl FromRequestParts<Api> for MayWrite {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let Writer { access, instance } = Writer::from_request_parts(parts, api).await?;
+        let actor = access.actor;
+        Ok(Self { actor, instance })
+    }
+}
+
+impl FromRequestParts<Api> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let Anybody(access) = Anybody::from_request_parts(parts, api).await?;
         let instance = named(parts, api).await?;
         access.write(instance)?;
         exists(api, instance).await?;
-        let actor = access.actor;
-        Ok(Self { actor, instance })
+        Ok(Self { access, instance })
     }
 }
 

@@ -11,7 +11,7 @@ use store::lookup::PublishCursor;
 use utoipa::ToSchema;
 
 use super::Object;
-use super::access::{MayRead, MayWrite};
+use super::access::{MayRead, MayWrite, Writer};
 use crate::admin::users::export::{self, Export};
 use crate::admin::users::{self, Deleted, ForgottenUser, UserInFull, UserPage};
 use crate::http::Api;
@@ -128,8 +128,9 @@ pub(crate) async fn delete(
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described here, parsed by hand")]
 pub(super) struct Forget {
-    /// Whether to write the files of the database anew, too, so that nothing can be read from them any more. It takes time in
-    /// proportion to the database, and others wait meanwhile.
+    /// Whether to write the files of the database anew, too, so that nothing can be read from them any more. It takes an admin
+    /// token for all instances that may write, and time in proportion to the database; with SQLite nothing else is written
+    /// meanwhile. It goes on if the answer is 503 because it takes long; the audit log tells its end.
     scrub: Option<bool>,
 }
 
@@ -145,12 +146,13 @@ pub(super) struct Forget {
     responses(
         (status = 200, body = ForgottenUser),
         (status = 400, body = Refusal),
+        (status = 409, body = Refusal, description = "The database is being scrubbed for somebody else"),
         InInstance,
     )
 )]
 pub(crate) async fn forget(
     State(api): State<Api>,
-    MayWrite { actor, instance }: MayWrite,
+    Writer { access, instance }: Writer,
     segments: Segments<(String, String)>,
     JsonObject(mut fields): Object,
 ) -> Result<Response, ApiError> {
@@ -160,9 +162,12 @@ pub(crate) async fn forget(
         Some(Value::Bool(scrub)) => scrub,
         Some(_) => return Err(ApiError::field("scrub", "must be true or false")),
     };
-    Ok(json(
-        &users::forget(api.admin(), &actor, instance, user, scrub).await?,
-    ))
+    if scrub {
+        // It is the whole database's, with what others have in it.
+        access.full()?;
+    }
+    let forgotten = users::forget(api.admin(), &access.actor, instance, user, scrub);
+    Ok(json(&forgotten.await?))
 }
 
 /// `GET`, with `cursor`. Whoever may only look may not have it, because it is written down.

@@ -1,9 +1,14 @@
 //! `…/users/{user}/forget` and `…/export`
 
+use domain::admin_token::Right;
+use domain::user::UserId;
+use futures_util::poll;
 use http::Method;
 use serde_json::{Value, json};
+use server::admin::actor::Actor;
+use server::admin::users;
 
-use super::{call, full, read};
+use super::{call, for_one, full, read, token_with};
 use crate::support::{Instance, Server, beams_token, device_path};
 
 const USER: &str = "very.unusual.name@example.com";
@@ -169,4 +174,45 @@ async fn an_export_has_everything_of_one_user() {
         second["audit"].as_array().unwrap().len() >= 2,
         "being exported is written down"
     );
+}
+
+#[tokio::test]
+async fn the_whole_database_is_scrubbed_for_one_at_a_time_who_may_do_everything() {
+    let server = Server::start().await;
+    let root = full(&server).await;
+    let instance = server.instance().await;
+    let device = server.fcm_device(&instance, "t").await;
+    server.bind(&instance, &device, USER).await.ok();
+    let at = format!("/instances/{}/users/{USER}", instance.id);
+    let forget = format!("{at}/forget");
+    let body = json!({"scrub": true});
+    let confined = token_with(&server, for_one(instance.id, Right::Write)).await;
+    let refused = call(&server, &confined, Method::POST, &forget, &body).await;
+    let (_, why) = refused.refused(403);
+    assert!(why.contains("for all instances that may write"), "{why}");
+
+    let begin = || {
+        let user = UserId::parse(USER).unwrap();
+        users::forget(
+            server.app.admin(),
+            &Actor::CommandLine,
+            instance.id,
+            user,
+            true,
+        )
+    };
+    let mut first = Box::pin(begin());
+    assert!(poll!(&mut first).is_pending());
+    let (_, why) = call(&server, &root, Method::POST, &forget, &body)
+        .await
+        .refused(409);
+    assert!(why.contains("scrubbed already"), "{why}");
+    first.await.unwrap();
+    read(&server, &root, &at).await.refused(404);
+    // Whoever waited may now, and who wants no scrubbing never had to.
+    for (token, body) in [(&root, body), (&confined, json!({}))] {
+        call(&server, token, Method::POST, &forget, &body)
+            .await
+            .ok();
+    }
 }

@@ -9,6 +9,7 @@ use super::super::fault::Fault;
 use super::super::session::Session;
 use super::super::{PostgresSettings, PostgresStore};
 use super::fresh;
+use crate::administration::Administration as _;
 use crate::configuration::Configuration as _;
 use crate::{Store as _, StoreError};
 
@@ -149,6 +150,41 @@ async fn a_statement_that_takes_too_long_is_given_up() {
         .await;
     assert!(matches!(slept, Err(StoreError::Busy)), "{slept:?}");
     store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn scrubbing_takes_longer_than_a_statement_may() {
+    let settings = PostgresSettings {
+        connections_max: 2,
+        statement_timeout: Duration::from_millis(500),
+        lock_timeout: Duration::from_secs(60),
+        ..PostgresSettings::default()
+    };
+    let Some((store, _schema)) = fresh(settings).await else {
+        return;
+    };
+    let holder = store.sessions.session().await.unwrap();
+    holder.batch("BEGIN").await.unwrap();
+    holder.batch("LOCK TABLE audit").await.unwrap();
+    let released = async {
+        // Longer than a statement may take, in statements that do not.
+        for _ in 0..3 {
+            holder.batch("SELECT pg_sleep(0.3)").await.unwrap();
+        }
+        holder.batch("ROLLBACK").await.unwrap();
+    };
+    let (scrubbed, ()) = tokio::join!(store.scrub(), released);
+    scrubbed.unwrap();
+    drop(holder);
+    // It holds for both connections again.
+    let sessions = [
+        store.sessions.session().await.unwrap(),
+        store.sessions.session().await.unwrap(),
+    ];
+    for session in &sessions {
+        let limit = session.known::<String>("SHOW statement_timeout", &[]).await;
+        assert_eq!(limit.unwrap(), "500ms");
+    }
 }
 
 #[tokio::test]
