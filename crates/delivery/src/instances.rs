@@ -51,6 +51,21 @@ struct Freshness {
     checked_at: Option<tokio::time::Instant>,
 }
 
+/// A look at the store that was begun. If whoever looks goes away before it has ended, it is none, and the next caller looks.
+struct Begun<'a> {
+    freshness: &'a Mutex<Freshness>,
+    has_ended: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let freshness = self.freshness.lock();
+            freshness.unwrap_or_else(PoisonError::into_inner).checked_at = None;
+        }
+    }
+}
+
 /// An instance, ready for use.
 pub struct Instance {
     id: InstanceId,
@@ -135,7 +150,13 @@ impl Instances {
             }
             freshness.checked_at = Some(now);
         }
-        self.look().await
+        let mut begun = Begun {
+            freshness: &self.freshness,
+            has_ended: false,
+        };
+        let looked = self.look().await;
+        begun.has_ended = true;
+        looked
     }
 
     /// Asks the store for the version of the configuration, and if it is another one, which instances there are.
