@@ -2,6 +2,7 @@
 
 mod documented;
 mod dry_run;
+mod elsewhere;
 mod failures;
 mod idempotency;
 mod interests;
