@@ -321,6 +321,14 @@ mod tests {
         assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
     }
 
+    /// The attempts of each retry, and in how many seconds it is due.
+    fn waits(settlement: &Settlement) -> Vec<(u32, u64)> {
+        let retries = settlement.retries.iter();
+        retries
+            .map(|retry| (retry.attempts, retry.due_at.since(NOW).as_secs()))
+            .collect()
+    }
+
     #[test]
     fn what_is_put_off_counts_no_attempt_and_waits_longer_each_time() {
         let publish = publish(r#"{"data":{},"time_to_live":600}"#);
@@ -331,12 +339,7 @@ mod tests {
             settling.put_off(&recipient(1), 7, "too_many_hosts".into(), 0.0, now);
         }
         let settlement = settling.finish();
-        let waits: Vec<_> = settlement
-            .retries
-            .iter()
-            .map(|retry| (retry.attempts, retry.due_at.since(NOW).as_secs()))
-            .collect();
-        assert_eq!(waits, [(7, 3), (7, 30), (7, 560)]);
+        assert_eq!(waits(&settlement), [(7, 3), (7, 30), (7, 560)]);
         assert_eq!(settlement.tallies[0].outcome, OutcomeKind::Expired);
     }
 
@@ -350,12 +353,7 @@ mod tests {
             settling.leave_alone(&recipient(1), 20, "host_left_alone".into(), wait, NOW);
         }
         let settlement = settling.finish();
-        let waits: Vec<_> = settlement
-            .retries
-            .iter()
-            .map(|retry| (retry.attempts, retry.due_at.since(NOW).as_secs()))
-            .collect();
-        assert_eq!(waits, [(20, 1), (20, 60), (20, 600)]);
+        assert_eq!(waits(&settlement), [(20, 1), (20, 60), (20, 600)]);
     }
 
     #[test]

@@ -10,6 +10,19 @@ use crate::program::{Place, Running};
 
 const PAYLOAD: &str = r#"{"fcm":{"notification":{"title":"Hi","body":"there"}}}"#;
 
+/// `heliostat publish` of a file to one user of an instance.
+fn to_a_user<'a>(instance: &'a str, payload: &'a str) -> [&'a str; 7] {
+    [
+        "publish",
+        "--instance",
+        instance,
+        "--user",
+        "u",
+        "--payload",
+        payload,
+    ]
+}
+
 #[test]
 fn it_goes_where_the_other_commands_go() {
     let mut place = Place::new();
@@ -22,15 +35,7 @@ fn it_goes_where_the_other_commands_go() {
     place.set("HELIOSTAT_SECRET_KEY", &key);
     let payload = place.file("payload.json", PAYLOAD);
     let publish = |more: &[&str]| {
-        let words = [
-            "publish",
-            "--instance",
-            &id,
-            "--user",
-            "u",
-            "--payload",
-            &payload,
-        ];
+        let words = to_a_user(&id, &payload);
         place.fails(1, &with(&words, more))
     };
     assert!(publish(&[]).contains(&format!("through {afar}:")));
@@ -111,15 +116,7 @@ fn nobody_or_a_stranger_at_the_address_is_told() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let url = format!("http://{address}");
-    let words = [
-        "publish",
-        "--instance",
-        &id,
-        "--user",
-        "u",
-        "--payload",
-        &payload,
-    ];
+    let words = to_a_user(&id, &payload);
     let line = place.fails(1, &with(&words, &["--server", &url]));
     assert!(
         line.contains(&url) && line.contains("heliostat serve"),
